@@ -1,0 +1,33 @@
+# One command each: `make verify`, `make test`. Both create .venv from constraints.txt when it is missing.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+JOBS ?= 2
+PYTEST := $(BIN)/pytest -n $(JOBS)
+
+.PHONY: venv verify test test-all lint clean
+
+venv: $(VENV)/.installed
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test,lint]'
+	touch $@
+
+verify: venv
+	$(BIN)/itssl verify --jobs $(JOBS)
+
+test: venv
+	$(PYTEST) -m 'not slow'
+
+test-all: venv
+	$(PYTEST)
+
+lint: venv
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/basedpyright
+	$(BIN)/lint-imports
+
+clean:
+	rm -rf $(VENV) itssl-report .pytest_cache .ruff_cache .import_linter_cache

@@ -1,0 +1,12 @@
+"""itssl verifies information-theoretic statements about deterministic neural networks, numerically.
+
+>>> import numpy as np, itssl
+>>> itssl.entropy(np.random.default_rng(0).normal(size=1000), method="gaussian_plugin")
+1.396 ± 0.022 nats (GaussianPlugin(), n=1000)
+"""
+
+import lazy_loader as _lazy
+
+# Names and where they live are written once, in __init__.pyi; nothing is imported before it is used.
+__getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)
+__version__ = "0.1.0"

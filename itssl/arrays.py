@@ -1,0 +1,243 @@
+"""The border between itssl and the arrays of its users: admit samples, find the namespace, name random streams.
+
+Everything inside the library relies on what is checked here once: samples are finite float64 arrays of shape
+``(n, d)``. What does not fit is refused by name, with what arrived and how to mend it.
+"""
+
+import sys
+from collections.abc import Sequence
+from hashlib import blake2b
+from types import ModuleType
+from typing import Any, TypeAlias
+
+import numpy as np
+from jaxtyping import Float
+
+Samples: TypeAlias = Float[np.ndarray, "n d"]
+SamplesLike: TypeAlias = Any
+"""What a user may hand over: a numpy array, torch tensor, DataFrame or nested list of floats."""
+
+
+class SampleError(ValueError):
+    """Samples that cannot be admitted; the message names the argument, what arrived and the cure."""
+
+
+class SampleTypeError(SampleError, TypeError):
+    """Something that does not hold real-valued samples at all (labels, strings, complex numbers, mixed kinds)."""
+
+
+def is_torch(x: object) -> bool:
+    """Whether x is a torch tensor, found without importing torch.
+
+    >>> is_torch([1.0, 2.0])
+    False
+    """
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(x, torch.Tensor)
+
+
+def namespace(*arrays: object) -> ModuleType:
+    """The module whose functions fit the arrays: ``torch`` for tensors, ``numpy`` otherwise.
+
+    Raises SampleTypeError when tensors and other arrays are mixed, for then neither library keeps both the
+    values and the gradients.
+
+    >>> namespace([1.0, 2.0]).__name__
+    'numpy'
+    """
+    torch_like = [is_torch(array) for array in arrays]
+    if all(torch_like) and arrays:
+        return sys.modules["torch"]
+    if any(torch_like):
+        kinds = ", ".join(type(array).__name__ for array in arrays)
+        raise SampleTypeError(
+            f"expected arrays of one kind, got {kinds}; convert with torch.as_tensor(x) or x.detach().numpy()"
+        )
+    return np
+
+
+def as_samples(x: SamplesLike, *, name: str = "x", minimum: int = 2) -> Samples:
+    """Admit x as samples: a finite float64 array of shape (n, d), one row per draw.
+
+    A 1-D array becomes (n, 1). Tensors are detached and copied to the host; DataFrames, read-only,
+    non-contiguous and float32 arrays are accepted. The input is never modified (the result may share its memory).
+
+    Parameters
+    ----------
+    x: n draws of a d-dimensional variable.
+    name: how the caller calls the argument; it appears in every error.
+    minimum: the least number of rows.
+
+    Raises
+    ------
+    SampleTypeError: integer, boolean, complex, text or object data, sparse or masked arrays.
+    SampleError: wrong rank, empty, fewer than ``minimum`` rows, NaN or infinite values.
+
+    >>> as_samples([0.5, 1.5, 2.5]).shape
+    (3, 1)
+    >>> as_samples([0.5, float("nan"), 2.5], name="z")
+    Traceback (most recent call last):
+    ...
+    itssl.arrays.SampleError: z: expected finite values, got 1 of 3 NaN or infinite (first in row 1); drop \
+or impute these rows
+    """
+    array = _as_real_array(x, name)
+    if array.ndim == 0 or array.ndim > 2:
+        cure = "pass at least two rows" if array.ndim == 0 else f"use {name}.reshape(len({name}), -1)"
+        raise SampleError(f"{name}: expected shape (n, d), got shape {array.shape}; {cure}")
+    if array.ndim == 1:
+        array = array[:, None]
+    n, d = array.shape
+    if n == 0 or d == 0:
+        raise SampleError(f"{name}: expected samples, got an empty array of shape {array.shape}; check how it was made")
+    if n < minimum:
+        cure = f"pass {name}.T if its columns are the draws" if d >= minimum else "draw more samples"
+        raise SampleError(f"{name}: expected at least {minimum} rows, got shape {array.shape}; {cure}")
+    finite = np.isfinite(array)
+    if not finite.all():
+        bad, first = int((~finite).sum()), int(np.argmin(finite.all(axis=1)))
+        raise SampleError(
+            f"{name}: expected finite values, got {bad} of {array.size} NaN or infinite (first in row {first}); "
+            "drop or impute these rows"
+        )
+    return array
+
+
+def as_paired_samples(
+    x: SamplesLike, y: SamplesLike, *, names: tuple[str, str] = ("x", "y"), minimum: int = 2
+) -> tuple[Samples, Samples]:
+    """Admit two samples whose rows belong together; both as in :func:`as_samples`.
+
+    Raises SampleTypeError when one is a torch tensor and the other is not, SampleError when the lengths differ.
+
+    >>> x, y = as_paired_samples([0.0, 1.0], [[2.0, 3.0], [4.0, 5.0]])
+    >>> x.shape, y.shape
+    ((2, 1), (2, 2))
+    """
+    if is_torch(x) != is_torch(y):
+        raise SampleTypeError(
+            f"{names[0]} and {names[1]}: expected arrays of one kind, got {type(x).__name__} and {type(y).__name__}; "
+            "convert one, e.g. with tensor.detach().numpy()"
+        )
+    a, b = as_samples(x, name=names[0], minimum=minimum), as_samples(y, name=names[1], minimum=minimum)
+    if len(a) != len(b):
+        raise SampleError(
+            f"{names[0]} and {names[1]}: expected the same number of rows, got {len(a)} and {len(b)}; "
+            "row i of both must come from the same draw"
+        )
+    return a, b
+
+
+def as_matrix(z: Any, *, name: str = "z") -> tuple[ModuleType, Any]:
+    """Admit z for a differentiable function: its namespace and z itself, kind, dtype and gradients kept.
+
+    Returns (numpy or torch, array of shape (n, d)). Lists and DataFrames become numpy arrays.
+    Raises SampleError / SampleTypeError as :func:`as_samples`, except that z must already be 2-D.
+
+    >>> xp, z = as_matrix([[0.0, 1.0], [2.0, 3.0]])
+    >>> xp.__name__, z.shape
+    ('numpy', (2, 2))
+    """
+    xp = namespace(z)
+    if xp is np:
+        z = _as_real_array(z, name) if not isinstance(z, np.ndarray) or z.dtype.kind != "f" else z
+    elif not z.dtype.is_floating_point:
+        raise SampleTypeError(f"{name}: expected a floating-point tensor, got {z.dtype}; use {name}.double()")
+    if z.ndim != 2 or z.shape[0] < 2 or z.shape[1] < 1:
+        raise SampleError(f"{name}: expected shape (n, d) with n >= 2, got {tuple(z.shape)}; reshape to one row a draw")
+    if not bool(xp.isfinite(z).all()):
+        raise SampleError(f"{name}: expected finite values, got NaN or infinite ones; check the step that made {name}")
+    return xp, z
+
+
+def as_matching_matrices(a: Any, b: Any, *, names: tuple[str, str] = ("z_a", "z_b")) -> tuple[ModuleType, Any, Any]:
+    """Admit two views for a differentiable function: their namespace and both matrices, of one shape.
+
+    >>> as_matching_matrices([[0.0], [1.0]], [[0.0, 1.0], [1.0, 2.0]])
+    Traceback (most recent call last):
+    ...
+    itssl.arrays.SampleError: z_a and z_b: expected equal shapes, got (2, 1) and (2, 2); row i of both must embed \
+two views of one input
+    """
+    xp = namespace(a, b)
+    (_, a), (_, b) = as_matrix(a, name=names[0]), as_matrix(b, name=names[1])
+    if a.shape != b.shape:
+        raise SampleError(
+            f"{names[0]} and {names[1]}: expected equal shapes, got {tuple(a.shape)} and {tuple(b.shape)}; "
+            "row i of both must embed two views of one input"
+        )
+    return xp, a, b
+
+
+def refuse_constant_columns(x: Samples, *, name: str = "x") -> None:
+    """Raise SampleError when a column of x never varies: it has no density, and no scale to divide by.
+
+    >>> refuse_constant_columns(np.array([[0.0, 1.0], [0.0, 2.0]]))
+    Traceback (most recent call last):
+    ...
+    itssl.arrays.SampleError: x: expected columns that vary, got constant column 0; drop it (a constant carries \
+no information and has differential entropy -inf)
+    """
+    constant = np.flatnonzero(np.ptp(x, axis=0) == 0)
+    if constant.size:
+        which = ", ".join(map(str, constant[:5])) + (", ..." if constant.size > 5 else "")
+        raise SampleError(
+            f"{name}: expected columns that vary, got constant column {which}; drop it "
+            "(a constant carries no information and has differential entropy -inf)"
+        )
+
+
+def stream(seed: int, *path: str | int) -> np.random.Generator:
+    """An independent, reproducible random generator for the purpose named by ``path``.
+
+    The stream depends on the seed and the path alone, not on which streams were opened before, so adding a
+    stream never changes the numbers of another [1].
+
+    Raises SampleTypeError for a seed that is not a non-negative integer.
+
+    References
+    ----------
+    [1] NumPy documentation, "Parallel random number generation", SeedSequence and spawn keys.
+
+    >>> stream(0, "views", 3).integers(100) == stream(0, "views", 3).integers(100)
+    np.True_
+    """
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+        raise SampleTypeError(f"seed: expected a non-negative integer, got {seed!r}; pass e.g. seed=0")
+    return np.random.default_rng(np.random.SeedSequence(int(seed), spawn_key=_path_words(path)))
+
+
+def _path_words(path: Sequence[str | int]) -> tuple[int, ...]:
+    digest = blake2b(repr(tuple(path)).encode(), digest_size=16).digest()
+    return tuple(int.from_bytes(digest[i : i + 4], "little") for i in range(0, 16, 4))
+
+
+def _as_real_array(x: SamplesLike, name: str) -> np.ndarray:
+    """x as a float64 array, or SampleTypeError when it does not hold real numbers."""
+    if is_torch(x):
+        tensor = x.detach().cpu()
+        x = tensor.numpy() if tensor.dtype.is_floating_point and tensor.element_size() >= 4 else _low_precision(tensor)
+    if isinstance(x, np.ma.MaskedArray):
+        raise SampleTypeError(f"{name}: expected plain numbers, got a masked array; drop the masked rows")
+    if hasattr(x, "tocoo"):
+        raise SampleTypeError(f"{name}: expected a dense array, got {type(x).__name__}; use {name}.toarray()")
+    try:
+        array = np.asarray(x)
+    except ValueError as error:
+        raise SampleError(f"{name}: expected a rectangular array, got rows of unequal shape; {error}") from error
+    if array.dtype.kind in "iub" and array.size:
+        raise SampleTypeError(
+            f"{name}: expected real-valued samples, got {array.dtype} of shape {array.shape}; integers look like "
+            f"labels or counts, which have no density. If they are measurements, pass {name}.astype(float)"
+        )
+    if array.dtype.kind != "f" and array.size:
+        raise SampleTypeError(
+            f"{name}: expected real-valued samples, got dtype {array.dtype} ({type(x).__name__}); "
+            "convert to an array of floats first"
+        )
+    return array.astype(np.float64, copy=False)
+
+
+def _low_precision(tensor: Any) -> np.ndarray:
+    """Half-precision tensors widened (bfloat16 has no numpy twin); other dtypes as they are."""
+    return (tensor.float() if tensor.dtype.is_floating_point else tensor).numpy()

@@ -1,0 +1,242 @@
+"""The one decision rule: from paired gaps to HOLDS, VIOLATED or UNDECIDED at a controlled error rate."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from itssl.choices import ParameterError, require_count
+from itssl.estimate import Bias, Estimate, student_quantile
+
+FIRST_LOOK = 32
+
+
+class Outcome(Enum):
+    """What a check may find. Only HOLDS and VIOLATED decide; neither other outcome is a pass."""
+
+    HOLDS = "HOLDS"
+    VIOLATED = "VIOLATED"
+    UNDECIDED = "UNDECIDED"
+    NOT_APPLICABLE = "NOT_APPLICABLE"
+
+
+class Relation(Enum):
+    """How the left side stands to the right side in the statement."""
+
+    EQUAL = "=="
+    AT_MOST = "<="
+    AT_LEAST = ">="
+
+
+@dataclass(frozen=True)
+class MonteCarlo:
+    """The mean gap may miss the relation by ``margin`` (in the units of the sides)."""
+
+    margin: float
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.margin < math.inf:
+            raise ParameterError(f"margin: expected a finite number >= 0, got {self.margin!r}")
+
+
+@dataclass(frozen=True)
+class FloatingPoint:
+    """Every single gap may miss the relation by ulps · eps · condition · max(|left|, |right|, 1): rounding only."""
+
+    ulps: float
+    condition: float = 1.0
+
+
+Tolerance: TypeAlias = MonteCarlo | FloatingPoint
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sides:
+    """Both sides of a statement on one replicate: numbers, Estimates, or equally long tuples of them.
+
+    Several parts are one statement: it holds if all parts do, and the error rate is shared among them. ``measured``
+    holds further numbers of the replicate, reported with their error but never judged.
+    """
+
+    left: Any
+    right: Any
+    parts: tuple[str, ...] = ("",)
+    measured: Mapping[str, float] = field(default_factory=dict)
+
+    def values(self) -> tuple[np.ndarray, np.ndarray]:
+        """Left and right as vectors with one entry a part."""
+        left, right = (np.array([_value(v) for v in _parts(side)]) for side in (self.left, self.right))
+        if not len(left) == len(right) == len(self.parts):
+            raise ParameterError(
+                f"sides: expected one left and one right per part {self.parts}, got {len(left)} and {len(right)}"
+            )
+        return left, right
+
+    def biases(self) -> list[tuple[Bias, Bias]]:
+        """Direction of either side, by part; plain numbers count as unbiased."""
+        return [(_bias(a), _bias(b)) for a, b in zip(_parts(self.left), _parts(self.right), strict=True)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decision:
+    """What the rule found: the outcome, the mean gap of the part nearest to failing, and what was measured beside."""
+
+    outcome: Outcome
+    gap: Estimate
+    part: str
+    gaps: Mapping[str, Estimate]
+    measured: Mapping[str, Estimate]
+    replicates: int
+    reason: str = ""
+
+
+def decide(
+    replicate: Callable[[int], Sides],
+    relation: Relation,
+    tolerance: Tolerance,
+    *,
+    false_verdict_rate: float = 1e-3,
+    max_replicates: int = 1024,
+    first_look: int = FIRST_LOOK,
+) -> Decision:
+    r"""Decide a statement from independent replicates of its sides.
+
+    The gap left − right is paired: both sides come from the same draws. For a ``MonteCarlo`` tolerance, Student-t
+    intervals of the mean gap are looked at after 32, 64, ... replicates; the two-sided error of each is
+    false_verdict_rate divided by the number of looks and parts (Bonferroni), so that a wrong HOLDS or VIOLATED has
+    at most that probability for gaps whose mean is near normal at 32 replicates.
+
+    - EQUAL: interval inside ±margin → HOLDS, disjoint from it → VIOLATED;
+    - AT_MOST: upper end ≤ margin → HOLDS, lower end > margin → VIOLATED; AT_LEAST likewise mirrored.
+
+    For a ``FloatingPoint`` tolerance every gap of ``first_look`` replicates must be within rounding. A side known
+    only as a bound certifies one direction: a LOWER left side cannot certify "≤" and an UPPER one cannot refute it; the
+    rule then answers UNDECIDED, as it does for gaps that are not finite.
+
+    Raises ParameterError for an error rate outside (0, 1) or too few replicates.
+
+    >>> rng = np.random.default_rng(0)
+    >>> decide(lambda i: Sides(left=rng.normal(), right=0.0), Relation.AT_MOST, MonteCarlo(2.0)).outcome
+    <Outcome.HOLDS: 'HOLDS'>
+    """
+    if not 0 < false_verdict_rate < 1:
+        raise ParameterError(f"false_verdict_rate: expected a number between 0 and 1, got {false_verdict_rate!r}")
+    require_count("first_look", first_look, minimum=2)
+    require_count("max_replicates", max_replicates, minimum=first_look)
+    looks = _looks(first_look, max_replicates)
+    if isinstance(tolerance, FloatingPoint):
+        looks = looks[:1]
+    sides: list[Sides] = []
+    outcome, reason = Outcome.UNDECIDED, ""
+    for look in looks:
+        sides += [replicate(i) for i in range(len(sides), look)]
+        left, right = (np.stack(v) for v in zip(*(s.values() for s in sides), strict=True))
+        gaps = left - right
+        if not np.isfinite(gaps).all():
+            reason = f"the gap of replicate {int(np.argmin(np.isfinite(gaps).all(axis=1)))} is not finite"
+            break
+        error_rate = false_verdict_rate / (len(looks) * gaps.shape[1])
+        low, high, margin = _gap_range(left, right, gaps, tolerance, error_rate)
+        outcome = _combine([_judge(relation, *ends) for ends in zip(low, high, margin, strict=True)])
+        if outcome is not Outcome.UNDECIDED:
+            break
+    outcome, reason = _refuse_uncertified(outcome, relation, sides[0], reason)
+    if outcome is Outcome.UNDECIDED and not reason:
+        reason = f"the interval still meets the margin after {len(sides)} replicates"
+    return _summary(sides, relation, outcome, reason)
+
+
+def _looks(first: int, last: int) -> list[int]:
+    looks = [first]
+    while looks[-1] * 2 <= last:
+        looks.append(looks[-1] * 2)
+    return looks
+
+
+def _gap_range(
+    left: np.ndarray, right: np.ndarray, gaps: np.ndarray, tolerance: Tolerance, error_rate: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Lower and upper end of the gap, and the margin, by part."""
+    if isinstance(tolerance, FloatingPoint):
+        scale = np.maximum(1.0, np.maximum(np.abs(left), np.abs(right))).max(axis=0)
+        return gaps.min(axis=0), gaps.max(axis=0), tolerance.ulps * np.finfo(float).eps * tolerance.condition * scale
+    n = len(gaps)
+    half = student_quantile(1 - error_rate / 2, n - 1) * gaps.std(axis=0, ddof=1) / math.sqrt(n)
+    return gaps.mean(axis=0) - half, gaps.mean(axis=0) + half, np.full(gaps.shape[1], tolerance.margin)
+
+
+def _judge(relation: Relation, low: float, high: float, margin: float) -> Outcome:
+    if relation is Relation.AT_LEAST:
+        low, high = -high, -low
+    if relation is Relation.EQUAL:
+        holds, violated = -margin <= low and high <= margin, low > margin or high < -margin
+    else:
+        holds, violated = high <= margin, low > margin
+    return Outcome.HOLDS if holds else Outcome.VIOLATED if violated else Outcome.UNDECIDED
+
+
+def _combine(outcomes: list[Outcome]) -> Outcome:
+    if Outcome.VIOLATED in outcomes:
+        return Outcome.VIOLATED
+    return Outcome.HOLDS if all(o is Outcome.HOLDS for o in outcomes) else Outcome.UNDECIDED
+
+
+def _refuse_uncertified(outcome: Outcome, relation: Relation, sides: Sides, reason: str) -> tuple[Outcome, str]:
+    """UNDECIDED where the direction of a side cannot support the outcome."""
+    for part, (left, right) in zip(sides.parts, sides.biases(), strict=True):
+        if outcome is Outcome.UNDECIDED or _supports(outcome, relation, left, right):
+            continue
+        where = f" of part {part!r}" if part else ""
+        return Outcome.UNDECIDED, (
+            f"left is {left.value} and right is {right.value}{where}: "
+            f"estimates with these directions cannot certify {relation.value} {outcome.value}"
+        )
+    return outcome, reason
+
+
+def _supports(outcome: Outcome, relation: Relation, left: Bias, right: Bias) -> bool:
+    if left.centered and right.centered:
+        return True
+    if relation is Relation.EQUAL:
+        return False
+    left_high = (relation is Relation.AT_MOST) == (outcome is Outcome.HOLDS)  # left must err upward, right downward
+    up, down = (left, right) if left_high else (right, left)
+    return (up.centered or up is Bias.UPPER) and (down.centered or down is Bias.LOWER)
+
+
+def _summary(sides: list[Sides], relation: Relation, outcome: Outcome, reason: str) -> Decision:
+    parts = sides[0].parts
+    gaps = np.stack([np.subtract(*s.values()) for s in sides])
+    estimates = {part: _mean(gaps[:, i], "paired gap") for i, part in enumerate(parts)}
+    value = np.array([e.value for e in estimates.values()])
+    nearest = {Relation.EQUAL: np.abs(value), Relation.AT_MOST: value, Relation.AT_LEAST: -value}[relation]
+    part = parts[int(np.argmax(np.where(np.isnan(nearest), np.inf, nearest)))]
+    measured = {key: _mean(np.array([s.measured[key] for s in sides]), key) for key in sides[0].measured}
+    return Decision(
+        outcome=outcome, gap=estimates[part], part=part, gaps=estimates, measured=measured,
+        replicates=len(sides), reason=reason,
+    )  # fmt: skip
+
+
+def _mean(values: np.ndarray, method: str) -> Estimate:
+    n = len(values)
+    with np.errstate(invalid="ignore"):
+        error = float(values.std(ddof=1) / math.sqrt(n))
+    return Estimate(
+        value=values.mean(), standard_error=error, n=n, bias=Bias.UNBIASED, method=method, degrees_of_freedom=n - 1
+    )
+
+
+def _parts(side: Any) -> tuple[Any, ...]:
+    return tuple(side) if isinstance(side, tuple | list) else (side,)
+
+
+def _value(side: Any) -> float:
+    return float(np.mean(side.value if isinstance(side, Estimate) else side))
+
+
+def _bias(side: Any) -> Bias:
+    return side.bias if isinstance(side, Estimate) else Bias.UNBIASED

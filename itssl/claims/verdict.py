@@ -1,0 +1,114 @@
+"""Verdicts: what a check found, and everything needed to repeat it."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from html import escape
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+
+from itssl.claims.decision import MonteCarlo, Outcome, Relation, Tolerance
+from itssl.estimate import Estimate, format_with_error, json_number
+
+Kind: TypeAlias = Literal["theorem", "finding"]
+
+
+class ClaimError(AssertionError):
+    """A required verdict did not hold; the message says what was found and how to reproduce it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What a check found, and everything needed to repeat it. Has no truth value: use .outcome or .require()."""
+
+    claim: str
+    kind: Kind
+    world: str
+    control: str | None
+    outcome: Outcome
+    relation: Relation
+    gap: Estimate
+    part: str
+    gaps: Mapping[str, Estimate]
+    measured: Mapping[str, Estimate]
+    assumptions: Mapping[str, float]
+    tolerance: Tolerance
+    false_verdict_rate: float
+    replicates: int
+    seed: int
+    seconds: float
+    reason: str = ""
+
+    @property
+    def margin(self) -> float:
+        """The margin of a Monte-Carlo tolerance; for a floating-point one the bound per unit of scale."""
+        if isinstance(self.tolerance, MonteCarlo):
+            return self.tolerance.margin
+        return self.tolerance.ulps * float(np.finfo(float).eps) * self.tolerance.condition
+
+    @property
+    def as_expected(self) -> bool:
+        """Whether a claim did HOLD (or did not apply) or a control was VIOLATED; a finding has no expected outcome."""
+        if self.control is not None:
+            return self.outcome is Outcome.VIOLATED
+        return self.kind == "finding" or self.outcome in (Outcome.HOLDS, Outcome.NOT_APPLICABLE)
+
+    @property
+    def reproduce(self) -> str:
+        """A line of Python that repeats this check."""
+        control = f", control={self.control!r}" if self.control else ""
+        return f"itssl.check({self.claim!r}, {self.world!r}{control}, seed={self.seed})"
+
+    def require(self) -> None:
+        """Raise ClaimError unless the outcome is HOLDS (VIOLATED for a control)."""
+        wanted = Outcome.HOLDS if self.control is None else Outcome.VIOLATED
+        if self.outcome is not wanted:
+            raise ClaimError(f"{self}\nexpected {wanted.value}; repeat with {self.reproduce}")
+
+    def __bool__(self) -> bool:
+        raise TypeError("a Verdict has no truth value (UNDECIDED is neither); use verdict.outcome or verdict.require()")
+
+    def __str__(self) -> str:
+        subject = f"{self.claim} in {self.world!r}" + (f", control {self.control!r}" if self.control else "")
+        gap = format_with_error(self.gap.value, self.gap.standard_error)
+        part = f" ({self.part})" if self.part else ""
+        why = f"; {self.reason}" if self.reason else ""
+        return (
+            f"{self.outcome.value}: {subject}, left − right = {gap}{part}, wanted {self.relation.value} 0 "
+            f"within {self.margin:.3g}, {self.replicates} replicates, seed {self.seed}{why}"
+        )
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        rows = {"outcome": self.outcome.value, "claim": self.claim, "world": self.world, "control": self.control or "",
+                "gap": f"{format_with_error(self.gap.value, self.gap.standard_error)} {self.part}",
+                "margin": f"{self.margin:.3g}", "replicates": str(self.replicates), "reason": self.reason,
+                "repeat": self.reproduce}  # fmt: skip
+        rows |= {f"measured: {k}": str(format_with_error(e.value, e.standard_error)) for k, e in self.measured.items()}
+        rows |= {f"assumption: {k}": f"{v:.3g}" for k, v in self.assumptions.items()}
+        cells = (f"<tr><th>{escape(k)}</th><td>{escape(v)}</td></tr>" for k, v in rows.items() if v)
+        return f"<table>{''.join(cells)}</table>"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain numbers and strings, ready for JSON."""
+        return {
+            "id": self.claim, "kind": self.kind, "world": self.world, "control": self.control,
+            "outcome": self.outcome.value, "relation": self.relation.value,
+            "gap": json_number(self.gap.value), "standard_error": json_number(self.gap.standard_error),
+            "part": self.part, "margin": json_number(self.margin), "replicates": self.replicates,
+            "parts": {part: _plain(e) for part, e in self.gaps.items()},
+            "measured": {name: _plain(e) for name, e in self.measured.items()},
+            "assumptions": {name: json_number(value) for name, value in self.assumptions.items()},
+            "false_verdict_rate": self.false_verdict_rate, "seed": self.seed, "seconds": round(self.seconds, 3),
+            "reason": self.reason, "reproduce": self.reproduce,
+        }  # fmt: skip
+
+    def to_json(self) -> str:
+        """The verdict as one JSON object."""
+        return json.dumps(self.to_dict(), ensure_ascii=False, allow_nan=False)
+
+
+def _plain(estimate: Estimate) -> dict[str, float | str]:
+    return {"value": json_number(estimate.value), "standard_error": json_number(estimate.standard_error)}

@@ -1,0 +1,146 @@
+"""Where claims are checked: noisy inputs to networks, mixtures, and encoders trained on digits."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Float
+
+from itssl.arrays import stream
+from itssl.distributions.gaussian import Gaussian
+from itssl.distributions.mixture import GaussianMixture
+
+if TYPE_CHECKING:
+    from itssl.networks.datasets import Dataset
+    from itssl.networks.training import TrainingRun
+
+EPOCHS = 60
+LOWEST = 60.0  # e^−60 of the first scale at which noise leaves the region
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoisyInput:
+    """One Gaussian input law around a prototype, and the network it goes through (float64, evaluation mode)."""
+
+    network: Any
+    law: Gaussian
+
+    def exit_probability(self) -> float:
+        """Upper bound on the probability that the input leaves the activation region of the prototype."""
+        from itssl.networks.regions import exit_probability
+
+        return float(exit_probability(self.network, self.law.mean[None], self.law.cov).upper[0])
+
+
+def inside_its_region(
+    network: Any, prototype: Float[np.ndarray, " D"], shape: Float[np.ndarray, "D D"], *, exit_at_most: float
+) -> NoisyInput:
+    """Noise of covariance s·shape around the prototype, with the largest s whose exit bound is ``exit_at_most``.
+
+    Raises NetworkError when the prototype lies on a face.
+    """
+    from scipy.optimize import root_scalar
+
+    from itssl.networks.encoders import NetworkError
+
+    def excess(log_scale: float) -> float:
+        world = NoisyInput(network=network, law=Gaussian(prototype, np.exp(log_scale) * shape))
+        return world.exit_probability() - exit_at_most
+
+    high = 0.0
+    while excess(high) < 0:
+        high += 5.0
+    if excess(high - LOWEST) > 0:
+        raise NetworkError(f"prototype: expected a point inside its region, got one on a face (exit > {exit_at_most})")
+    crossing = root_scalar(excess, bracket=(high - LOWEST, high), xtol=1e-3).root
+    scale = 0.99 * float(np.exp(crossing))
+    return NoisyInput(network=network, law=Gaussian(prototype, scale * shape))
+
+
+def random_covariance(d: int, rng: np.random.Generator, *, condition: float = 10.0) -> Float[np.ndarray, "d d"]:
+    """A covariance with eigenvalues from 1 to 1/condition in random directions."""
+    axes = np.linalg.qr(rng.standard_normal((d, d)))[0]
+    cov = (axes * np.geomspace(1, 1 / condition, d)) @ axes.T
+    return (cov + cov.T) / 2
+
+
+def random_mixture(
+    components: int, d: int, seed: int, *, std: float, spread: float = 1.0, condition: float = 4.0
+) -> GaussianMixture:
+    """Equal weights, centers N(0, spread² I) and one covariance of scale std² for all components."""
+    rng = stream(seed, "random mixture", components, d)
+    cov = std**2 * random_covariance(d, rng, condition=condition)
+    centers = spread * rng.standard_normal((components, d))
+    return GaussianMixture(np.full(components, 1 / components), centers, np.broadcast_to(cov, (components, d, d)))
+
+
+@cache
+def digits_data() -> "Dataset":
+    """The digits with their split (fixed seed)."""
+    from itssl.networks.datasets import digits
+
+    return digits()
+
+
+@cache
+def untrained_digits_encoder(seed: int = 0) -> Any:
+    """The digits encoder and projector at initialization, float32."""
+    import torch
+
+    from itssl.networks.encoders import mlp, with_projector
+
+    encoder = mlp((64, 256, 256, 128), seed=seed, dtype=torch.float32)
+    return with_projector(encoder, mlp((128, 256, 256, 64), seed=seed + 1, dtype=torch.float32))
+
+
+def train_vicreg_on_digits(seed: int, evaluate: Callable[[Any], dict[str, float]] | None = None) -> "TrainingRun":
+    """VICReg 25/25/1 in the reference normalization on digits: 60 epochs, batch 256, AdamW 1e-3 with cosine decay."""
+    from itssl.networks.training import train
+    from itssl.networks.views import AffineViews
+    from itssl.objectives.vicreg import vicreg_terms
+
+    return train(
+        untrained_digits_encoder(seed),
+        lambda z_a, z_b: vicreg_terms(z_a, z_b, normalization="reference").total(),
+        digits_data().train_x,
+        AffineViews(),
+        seed=seed,
+        epochs=EPOCHS,
+        batch_size=256,
+        learning_rate=1e-3,
+        evaluate=evaluate,
+        progress=False,
+    )
+
+
+@cache
+def digits_encoder() -> Any:
+    """The encoder and projector trained with VICReg on digits (seed 0), as an exact float64 network."""
+    from itssl.networks.encoders import as_double
+
+    return as_double(train_vicreg_on_digits(0).encoder)
+
+
+@cache
+def digits_embeddings() -> Float[np.ndarray, "n 64"]:
+    """Embeddings of the held-out digits by :func:`digits_encoder`."""
+    from itssl.networks.encoders import embed
+
+    return embed(digits_encoder(), digits_data().test_x)
+
+
+@cache
+def digits_output_mixture(*, prototypes: int = 50, input_std: float = 1e-3, output_std: float = 0.1) -> GaussianMixture:
+    """The law of the trained digits encoder's output around held-out prototypes, with stated output noise.
+
+    Components N(f(x_n), σ² A_n A_nᵀ + s² I) for σ = ``input_std`` and s = ``output_std``: the affine images on each
+    prototype's region, plus the noise N(0, s² I) without which A_n A_nᵀ may be singular and no entropy exists.
+    """
+    from itssl.networks.regions import local_affine
+
+    x = digits_data().test_x[:prototypes]
+    local = local_affine(digits_encoder(), x)
+    covs = input_std**2 * local.matrix @ local.matrix.transpose(0, 2, 1) + output_std**2 * np.eye(local.matrix.shape[1])
+    return GaussianMixture(np.full(prototypes, 1 / prototypes), local(x), (covs + covs.transpose(0, 2, 1)) / 2)

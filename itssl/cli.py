@@ -1,0 +1,210 @@
+"""The command line: verify claims, list and show them, estimate from files.
+
+Libraries are imported inside the commands, so that `itssl --help` answers at once.
+"""
+
+import ast
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from itssl.claims.claim import Claim
+
+INTERRUPTED = 130
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+class _Refusal(click.ClickException):
+    """A request that cannot be met: one line on stderr, exit status 2."""
+
+    exit_code = 2
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="itssl", message="%(prog)s %(version)s")
+def main() -> None:
+    """Verify information-theoretic statements about deterministic neural networks, numerically."""
+
+
+@main.command()
+@click.argument("ids", metavar="[CLAIM]...", nargs=-1)
+@click.option("--quick", is_flag=True, help="Only the quick worlds of each claim.")
+@click.option("--full", is_flag=True, help="All worlds, also those that take long.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Names all random streams.")
+@click.option(
+    "--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Processes; verdicts stay equal."
+)
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), default=Path("itssl-report"), show_default=True,
+              help="Folder for report.json and index.html.")  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of the table.")
+@click.option("--progress/--no-progress", default=None, help="Progress on stderr (by default where it is a terminal).")
+def verify(
+    ids: tuple[str, ...], quick: bool, full: bool, seed: int, jobs: int, out: Path, as_json: bool, progress: bool | None
+) -> None:
+    """Check the named claims, or all, each with its controls.
+
+    Exit status: 0 where every theorem holds and every control is refuted, 1 where not, 2 for a request that cannot
+    be met, 130 when interrupted (what is finished is kept and written).
+    """
+    if quick and full:
+        raise click.UsageError("expected --quick or --full, got both; leave one out")
+    level = "quick" if quick else "full" if full else "default"
+    try:
+        with _refusals():
+            from itssl.claims.ledger import plan, run
+
+            cells = plan(ids or None, level)
+        show_progress = sys.stderr.isatty() if progress is None else progress
+        ledger = run(cells, seed=seed, jobs=jobs, level=level, progress=show_progress)
+        from itssl.reports.page import write_json, write_page
+        from itssl.reports.tables import failure_text, ledger_table
+
+        click.echo(ledger.to_json()) if as_json else _print(ledger_table(ledger))
+        with _refusals():
+            written = write_json(ledger, out / "report.json"), write_page(ledger, out / "index.html")
+        click.echo(f"{ledger.summary}; {ledger.seconds:.1f} s, seed {seed}, level {level}", err=as_json)
+        click.echo(f"written: {written[0]} and {written[1]}", err=as_json)
+        if not ledger.ok:
+            click.echo(failure_text(ledger), err=True)
+    except KeyboardInterrupt:  # before the first check or while the report is written
+        raise click.exceptions.Exit(INTERRUPTED) from None
+    raise click.exceptions.Exit(INTERRUPTED if ledger.interrupted else 0 if ledger.ok else 1)
+
+
+@main.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def list_claims(as_json: bool) -> None:
+    """List the claims: identifier, kind, title, and how many worlds and controls."""
+    from itssl.claims.claim import claims
+
+    rows = [
+        {"id": c.id, "kind": c.kind, "title": c.title, "worlds": len(c.worlds), "controls": len(c.controls)}
+        for c in claims().values()
+    ]
+    if as_json:
+        click.echo(json.dumps({"claims": rows}, ensure_ascii=False))
+        return
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table("id", "kind", "title", box=None, padding=(0, 1, 0, 0))
+    for name in ("worlds", "controls"):
+        table.add_column(name, justify="right")
+    for row in rows:
+        table.add_row(*(Text(str(value)) for value in row.values()))
+    _print(table)
+
+
+@main.command()
+@click.argument("id", metavar="CLAIM")
+def show(id: str) -> None:
+    """Show a claim: its statement, reference, margin, assumptions, worlds and controls."""
+    from itssl.choices import require_known
+    from itssl.claims.claim import claims
+
+    with _refusals():
+        require_known("claim", id, claims())
+    click.echo(_description(claims()[id]))
+
+
+@main.command()
+@click.argument("file", type=_FILE)
+@click.option("--and", "other", type=_FILE, help="Second file of paired rows: estimates mutual information.")
+@click.option("--method", help="Estimator; an unknown name lists those on offer.")
+@click.option("--option", "options", metavar="KEY=VALUE", multiple=True, help="Configures the estimator, e.g. k=3.")
+@click.option("--key", help="Name of the array in an .npz FILE.")
+@click.option("--and-key", help="Name of the array in the second .npz file.")
+@click.option("--bits", is_flag=True, help="Print bits instead of nats.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def estimate(
+    file: Path, other: Path | None, method: str | None, options: tuple[str, ...], key: str | None, and_key: str | None,
+    bits: bool, as_json: bool,
+) -> None:  # fmt: skip
+    """Estimate the entropy of the rows of FILE (.npy, .npz or .csv), or the mutual information of two files.
+
+    One row is one draw. The answer comes with its error, the direction of its bias and warnings.
+    """
+    if and_key is not None and other is None:
+        raise click.UsageError("--and-key: expected a second file with --and, got none")
+    chosen = {"method": method} if method is not None else {}
+    with _refusals(file.name if other is None else f"{file.name} and {other.name}"):
+        from itssl.arrays import as_paired_samples
+        from itssl.estimators.methods import entropy, mutual_information
+        from itssl.files import read_samples
+
+        configuration = dict(map(_key_value, options))
+        x = read_samples(file, key=key)
+        if other is None:
+            answer = entropy(x, **chosen, **configuration)
+        else:
+            y = read_samples(other, key=and_key)
+            as_paired_samples(x, y, names=(file.name, other.name))
+            answer = mutual_information(x, y, **chosen, **configuration)
+        answer = answer.in_bits() if bits else answer
+    click.echo(answer.to_json() if as_json else repr(answer))
+
+
+@contextmanager
+def _refusals(subject: str = "") -> Iterator[None]:
+    """Turn the library's typed errors into one line and exit status 2; whatever else is raised is a defect and passes."""
+    from itssl.arrays import SampleError
+    from itssl.choices import ParameterError, UnknownNameError
+
+    try:
+        yield
+    except (UnknownNameError, ParameterError) as error:
+        raise _Refusal(_line(error)) from error
+    except SampleError as error:
+        named = any(part and str(error).startswith(part) for part in subject.split(" and "))
+        raise _Refusal(_line(error) if named or not subject else f"{subject}: {_line(error)}") from error
+    except OSError as error:
+        raise _Refusal(f"{error.filename or subject}: {error.strerror or error}; check the path") from error
+    except ValueError as error:
+        from itssl.files import SampleFileError
+
+        if not isinstance(error, SampleFileError):
+            raise
+        raise _Refusal(_line(error)) from error
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())
+
+
+def _key_value(text: str) -> tuple[str, Any]:
+    """k=3 as ("k", 3); what is no Python literal stays text."""
+    from itssl.choices import ParameterError
+
+    key, equals, value = text.partition("=")
+    if not equals or not key.isidentifier() or key == "method":
+        raise ParameterError(f"--option: expected KEY=VALUE, got {text!r}; write e.g. --option k=3")
+    try:
+        return key, ast.literal_eval(value.capitalize() if value in ("true", "false", "none") else value)
+    except (ValueError, SyntaxError):
+        return key, value
+
+
+def _description(claim: "Claim") -> str:
+    from itssl.claims.decision import MonteCarlo
+
+    tolerance = claim.tolerance
+    margin = f"{tolerance.margin:g}" if isinstance(tolerance, MonteCarlo) else f"rounding, {tolerance}"
+    lines = [f"{claim.id} ({claim.kind})", "", claim.statement, "", f"reference: {claim.reference}",
+             f"decided: left {claim.relation.value} right, margin {margin}"]  # fmt: skip
+    if claim.assumes:
+        lines += ["assumes:", *(f"  {a.name} <= {a.at_most:g}: {a.statement}" for a in claim.assumes)]
+    lines += ["worlds:", *(f"  {w.name} [{w.level}]" for w in claim.worlds)]
+    lines += ["controls:", *(f"  {c.name}, in {c.world.name} [{c.world.level}]" for c in claim.controls)]
+    return "\n".join(lines)
+
+
+def _print(renderable: Any) -> None:
+    from rich.console import Console
+
+    Console(file=sys.stdout, highlight=False).print(renderable)

@@ -1,0 +1,10 @@
+from . import gaussian as gaussian
+from . import law as law
+from . import mixture as mixture
+from . import tasks as tasks
+from .gaussian import Gaussian as Gaussian
+from .gaussian import kl_divergence as kl_divergence
+from .mixture import GaussianMixture as GaussianMixture
+from .tasks import Task as Task
+from .tasks import gaussian_task_with_information as gaussian_task_with_information
+from .tasks import linear_gaussian_views as linear_gaussian_views

@@ -1,0 +1,191 @@
+"""A number with its passport: value, standard error, sample size, bias direction, method and warnings."""
+
+import html
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from types import MappingProxyType
+from typing import Any
+
+NATS_PER_BIT = math.log(2.0)
+
+
+class Bias(Enum):
+    """Where the expectation of an estimate lies relative to the truth."""
+
+    EXACT = "exact"
+    UNBIASED = "unbiased"
+    LOWER = "lower"
+    UPPER = "upper"
+    UNKNOWN = "unknown"
+
+    @property
+    def centered(self) -> bool:
+        """Whether the expectation equals the truth."""
+        return self in (Bias.EXACT, Bias.UNBIASED)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reference:
+    """Where a formula comes from."""
+
+    authors: str
+    title: str
+    year: int
+    where: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.authors} ({self.year}). {self.title}." + (f" {self.where}." if self.where else "")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EstimateWarning:
+    """Why a number may mislead: a stable ``code``, what it means (``message``) and what to do (``cure``)."""
+
+    code: str
+    message: str
+    cure: str
+
+    def __str__(self) -> str:
+        return f"[{self.code}] {self.message}; {self.cure}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """An estimated quantity in nats (unless ``units`` says otherwise).
+
+    ``bias`` is the side of the truth on which the *expectation* of ``value`` lies; ``standard_error`` is the
+    spread of ``value`` around that expectation and does not include the bias. There is no arithmetic: errors of
+    two estimates on one sample are correlated.
+
+    >>> Estimate(value=1.4189, standard_error=0.0123, n=1000, bias=Bias.UNBIASED, method="GaussianPlugin()")
+    1.419 ± 0.012 nats (GaussianPlugin(), n=1000)
+    """
+
+    value: float
+    standard_error: float
+    n: int
+    bias: Bias
+    method: str
+    units: str = "nats"
+    degrees_of_freedom: float = math.inf
+    reference: Reference | None = None
+    warnings: tuple[EstimateWarning, ...] = ()
+    diagnostics: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "value", float(self.value))
+        object.__setattr__(self, "standard_error", float(self.standard_error))
+        frozen = MappingProxyType({key: float(value) for key, value in self.diagnostics.items()})
+        object.__setattr__(self, "diagnostics", frozen)
+        if self.standard_error < 0:
+            raise ValueError(f"standard_error: expected a non-negative number, got {self.standard_error}")
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "diagnostics": dict(self.diagnostics)}  # a mapping proxy cannot be pickled
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, diagnostics=MappingProxyType(state["diagnostics"]))
+
+    def in_bits(self) -> "Estimate":
+        """The same estimate in bits; information in nats is divided by log 2.
+
+        >>> Estimate(value=math.log(2), standard_error=0, n=1, bias=Bias.EXACT, method="coin").in_bits().value
+        1.0
+        """
+        if self.units != "nats":
+            raise ValueError(f"units: expected an estimate in nats, got one in {self.units}")
+        scale = 1 / NATS_PER_BIT
+        return replace(self, value=self.value * scale, standard_error=self.standard_error * scale, units="bits")
+
+    def interval(self, level: float = 0.95) -> tuple[float, float]:
+        """Two-sided interval for the *expectation* of the estimator at the given confidence level.
+
+        Student's t with the estimate's degrees of freedom (normal when they are infinite). It covers the truth
+        only as far as ``bias`` is centered.
+
+        >>> low, high = Estimate(value=0, standard_error=1, n=9, bias=Bias.UNBIASED, method="m").interval(0.95)
+        >>> print(f"{low:.2f} {high:.2f}")
+        -1.96 1.96
+        """
+        if not 0 < level < 1:
+            raise ValueError(f"level: expected a number between 0 and 1, got {level}; pass e.g. 0.95")
+        if not self.standard_error > 0 or not math.isfinite(self.value):
+            return (self.value, self.value) if self.standard_error == 0 else (-math.inf, math.inf)
+        half = student_quantile(0.5 + level / 2, self.degrees_of_freedom) * self.standard_error
+        return self.value - half, self.value + half
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain numbers and strings, ready for JSON; infinite and undefined numbers become strings."""
+        return {
+            "value": json_number(self.value),
+            "standard_error": json_number(self.standard_error),
+            "n": self.n,
+            "bias": self.bias.value,
+            "units": self.units,
+            "method": self.method,
+            "warnings": [{"code": w.code, "message": w.message, "cure": w.cure} for w in self.warnings],
+            "diagnostics": {key: json_number(value) for key, value in self.diagnostics.items()},
+            "reference": None if self.reference is None else str(self.reference),
+        }
+
+    def to_json(self) -> str:
+        """The estimate as one JSON object."""
+        return json.dumps(self.to_dict(), ensure_ascii=False, allow_nan=False)
+
+    def __str__(self) -> str:
+        drawn = f", n={self.n}" if self.n else ""
+        return f"{format_with_error(self.value, self.standard_error)} {self.units} ({self.method}{drawn})"
+
+    def __repr__(self) -> str:
+        return "\n".join([str(self), *(f"  ! {warning}" for warning in self.warnings)])
+
+    def _repr_html_(self) -> str:
+        rows = {
+            "value": f"{format_with_error(self.value, self.standard_error)} {self.units}",
+            "bias": self.bias.value,
+            "method": self.method,
+            "n": str(self.n),
+            **{key: f"{value:.4g}" for key, value in self.diagnostics.items()},
+            **{f"warning: {w.code}": f"{w.message}; {w.cure}" for w in self.warnings},
+        }
+        cells = (f"<tr><th>{html.escape(k)}</th><td>{html.escape(v)}</td></tr>" for k, v in rows.items())
+        return f"<table>{''.join(cells)}</table>"
+
+
+def student_quantile(probability: float, degrees_of_freedom: float) -> float:
+    """Quantile of Student's t; of the normal law when the degrees of freedom are infinite.
+
+    >>> round(student_quantile(0.975, 10), 3)
+    2.228
+    """
+    from scipy.special import ndtri, stdtrit
+
+    if math.isinf(degrees_of_freedom):
+        return float(ndtri(probability))
+    return float(stdtrit(degrees_of_freedom, probability))
+
+
+def format_with_error(value: float, error: float) -> str:
+    """value ± error, rounded to two significant digits of the error.
+
+    >>> format_with_error(1.41894, 0.0123)
+    '1.419 ± 0.012'
+    >>> format_with_error(float("-inf"), float("nan"))
+    '-inf'
+    """
+    if not math.isfinite(value) or not math.isfinite(error):
+        return f"{value:.6g}"
+    if error == 0:
+        return f"{value:.6g} (exact)"
+    digits = 1 - math.floor(math.log10(error))
+    if not 0 <= digits <= 9:
+        return f"{value:.3g} ± {error:.2g}"
+    return f"{value:.{digits}f} ± {error:.{digits}f}"
+
+
+def json_number(value: float) -> float | str:
+    """A finite number as it is; "inf", "-inf" and "nan" as text, for JSON has no such numbers."""
+    return value if math.isfinite(value) else str(value)

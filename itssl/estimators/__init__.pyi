@@ -1,0 +1,14 @@
+from . import diagnosis as diagnosis
+from . import error_bars as error_bars
+from . import gaussian_plugin as gaussian_plugin
+from . import log_determinant as log_determinant
+from . import methods as methods
+from . import nearest_neighbors as nearest_neighbors
+from . import pairwise_mixture as pairwise_mixture
+from . import protocols as protocols
+from .gaussian_plugin import GaussianPlugin as GaussianPlugin
+from .log_determinant import logdet_entropy as logdet_entropy
+from .nearest_neighbors import KSG as KSG
+from .nearest_neighbors import KozachenkoLeonenko as KozachenkoLeonenko
+from .pairwise_mixture import PairwiseMixture as PairwiseMixture
+from .pairwise_mixture import pairwise_entropy_bounds as pairwise_entropy_bounds

@@ -1,0 +1,49 @@
+"""Standard errors by subsampling without replacement."""
+
+from collections.abc import Callable
+
+import numpy as np
+from jaxtyping import Int
+
+from itssl.arrays import stream
+
+BLOCKS = 4
+PARTITIONS = 8
+
+
+def subsampling_standard_error(
+    statistic: Callable[[Int[np.ndarray, " m"]], float], n: int, *, smallest_block: int
+) -> tuple[float, float]:
+    """Standard error of a statistic whose variance falls as 1/n, and its degrees of freedom.
+
+    The rows are partitioned at random (fixed seed) into 4 blocks; the variance of the statistic over the
+    blocks, divided by 4, estimates the variance on all n rows [1, 2]; 8 partitions are averaged. Drawing without
+    replacement keeps nearest-neighbor distances free of artificial ties, which a bootstrap would create.
+
+    Measured against the spread over 300 data sets (Gaussian, n = 1000, k = 3): 0.98 of the true standard deviation
+    for Kozachenko–Leonenko (d = 1 and 8), 0.86 to 0.96 for KSG (d = 1 and 3); the spread of single terms over √n
+    gives 0.74 to 0.87 and 0.68 to 0.89. Returns (nan, nan) when n allows no two blocks of ``smallest_block`` rows
+    or the statistic is infinite on a block.
+
+    References
+    ----------
+    [1] Politis & Romano (1994). Large sample confidence regions based on subsamples. Ann. Statist. 22(4).
+    [2] Holmes & Nemenman (2019). Estimation of mutual information for real-valued data with error bars and
+        controlled bias. Phys. Rev. E 100, 022404.
+
+    >>> x = np.random.default_rng(0).normal(size=1000)
+    >>> error, freedom = subsampling_standard_error(lambda rows: x[rows].mean(), 1000, smallest_block=2)
+    >>> print(f"{error / (x.std() / 1000**0.5):.0f} {freedom:.0f}")
+    1 24
+    """
+    blocks = min(BLOCKS, n // smallest_block)
+    if blocks < 2:
+        return float("nan"), float("nan")
+    rng = stream(0, "subsampling", n)
+    variances = []
+    for _ in range(PARTITIONS):
+        values = [statistic(np.sort(rows)) for rows in np.array_split(rng.permutation(n), blocks)]
+        if not np.isfinite(values).all():
+            return float("nan"), float("nan")
+        variances.append(np.var(values, ddof=1) / blocks)
+    return float(np.sqrt(np.mean(variances))), float(PARTITIONS * (blocks - 1))

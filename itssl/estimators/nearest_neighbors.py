@@ -1,0 +1,218 @@
+"""Nearest-neighbor estimators: Kozachenko–Leonenko entropy and Kraskov–Stögbauer–Grassberger information."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from itssl.arrays import (
+    SampleError,
+    Samples,
+    SamplesLike,
+    as_paired_samples,
+    as_samples,
+    refuse_constant_columns,
+)
+from itssl.choices import require_count, require_known
+from itssl.estimate import Bias, Estimate, EstimateWarning, Reference
+from itssl.estimators.diagnosis import (
+    ceiling_warnings,
+    joint_support_warnings,
+    small_sample_warnings,
+    support_warnings,
+    tie_warnings,
+)
+from itssl.estimators.error_bars import subsampling_standard_error
+from itssl.kernels.neighbors import METRICS, Metric, marginal_counts, neighbors
+
+
+def log_unit_ball_volume(d: int, metric: Metric) -> float:
+    """log of the volume of {‖x‖ ≤ 1} in R^d: π^{d/2}/Γ(1+d/2) for the Euclidean norm, 2^d for Chebyshev's.
+
+    >>> print(f"{np.exp(log_unit_ball_volume(3, 'euclidean')):.4f} {np.exp(log_unit_ball_volume(3, 'chebyshev')):.0f}")
+    4.1888 8
+    """
+    from scipy.special import gammaln
+
+    if metric == "chebyshev":
+        return d * float(np.log(2))
+    return d / 2 * float(np.log(np.pi)) - float(gammaln(1 + d / 2))
+
+
+def standardized(x: Samples) -> Samples:
+    """Columns centered and divided by their standard deviation."""
+    centered = x - x.mean(axis=0)
+    return centered / centered.std(axis=0, ddof=1)
+
+
+@dataclass(frozen=True)
+class KozachenkoLeonenko:
+    """Differential entropy from the distance ρ to the k-th nearest neighbor [1].
+
+    ĥ = ψ(n) − ψ(k) + log c_d + d ⟨log ρ⟩, with c_d the volume of the unit ball of the metric. The bias has no fixed
+    direction; it grows with d (Gaussian, n = 1000, d = 10: about +0.12 nats). Nothing is jittered or clipped.
+
+    References
+    ----------
+    [1] Kozachenko & Leonenko (1987). Sample estimate of the entropy of a random vector. Probl. Inf. Transm. 23.
+
+    >>> x = np.random.default_rng(0).normal(size=(1000, 1))
+    >>> KozachenkoLeonenko(k=4).entropy(x)
+    1.360 ± 0.037 nats (KozachenkoLeonenko(k=4, metric='euclidean'), n=1000)
+    """
+
+    k: int = 4
+    metric: Metric = "euclidean"
+
+    REFERENCE = Reference(
+        authors="Kozachenko & Leonenko", title="Sample estimate of the entropy of a random vector", year=1987,
+        where="Problems of Information Transmission 23, 95-101",
+    )  # fmt: skip
+
+    def __post_init__(self) -> None:
+        require_count("k", self.k)
+        require_known("metric", self.metric, METRICS)
+
+    def entropy(self, x: SamplesLike, /) -> Estimate:
+        """Entropy of x, shape (n, d) with n > k, in nats.
+
+        Standard error by subsampling. A row with k copies makes the value −inf, as the formula says; any copy adds
+        the warning ``ties``; linearly dependent columns add ``singular_support``.
+        Raises SampleError for n ≤ k, constant columns and inadmissible samples.
+        """
+        x = as_samples(x)
+        refuse_constant_columns(x)
+        _require_more_than_k(len(x), self.k, "x")
+        value = self._entropy(x)
+        error, freedom = (
+            subsampling_standard_error(lambda rows: self._entropy(x[rows]), len(x), smallest_block=2 * self.k + 2)
+            if np.isfinite(value)
+            else (np.nan, np.nan)
+        )
+        return Estimate(
+            value=value, standard_error=error, degrees_of_freedom=freedom, n=len(x), bias=Bias.UNKNOWN,
+            method=repr(self), reference=self.REFERENCE,
+            warnings=tie_warnings(x) + support_warnings(x) + small_sample_warnings(error, value, len(x)),
+        )  # fmt: skip
+
+    def mutual_information(self, x: SamplesLike, y: SamplesLike, /) -> Estimate:
+        """ĥ(x) + ĥ(y) − ĥ(x, y) in nats on standardized columns; the biases of the three terms do not cancel.
+
+        Prefer :class:`KSG`, whose terms share one radius. Same errors and warnings as :meth:`entropy`.
+        """
+        x, y = as_paired_samples(x, y)
+        refuse_constant_columns(x)
+        refuse_constant_columns(y, name="y")
+        _require_more_than_k(len(x), self.k, "x and y")
+        u, v = standardized(x), standardized(y)
+
+        def information(rows: np.ndarray | slice) -> float:
+            a, b = u[rows], v[rows]
+            return self._entropy(a) + self._entropy(b) - self._entropy(np.hstack([a, b]))
+
+        value = information(slice(None))
+        error, freedom = (
+            subsampling_standard_error(information, len(x), smallest_block=2 * self.k + 2)
+            if np.isfinite(value)
+            else (np.nan, np.nan)
+        )
+        return Estimate(
+            value=value, standard_error=error, degrees_of_freedom=freedom, n=len(x), bias=Bias.UNKNOWN,
+            method=repr(self), reference=self.REFERENCE,
+            warnings=_pair_warnings(x, y) + small_sample_warnings(error, value, len(x)),
+            diagnostics={"standardized": 1.0},
+        )  # fmt: skip
+
+    def _entropy(self, x: Samples) -> float:
+        from scipy.special import digamma
+
+        n, d = x.shape
+        distances = neighbors(x, self.k, self.metric)[0]
+        with np.errstate(divide="ignore"):
+            mean_log_radius = float(np.log(distances[:, -1]).mean())
+        constant = float(digamma(n) - digamma(self.k)) + log_unit_ball_volume(d, self.metric)
+        return constant + d * mean_log_radius
+
+
+@dataclass(frozen=True)
+class KSG:
+    """Mutual information by Kraskov, Stögbauer & Grassberger [1], variants 1 and 2, in nats.
+
+    Joint distances are max(‖Δx‖, ‖Δy‖) with the ``metric`` in each block.
+
+    - variant 1: ψ(k) + ψ(n) − ⟨ψ(n_x+1) + ψ(n_y+1)⟩, n_x the rows *strictly* nearer in x than the k-th joint neighbor;
+    - variant 2: ψ(k) − 1/k + ψ(n) − ⟨ψ(n_x) + ψ(n_y)⟩, n_x the rows within the largest ‖Δx‖ of the k joint neighbors.
+
+    ``standardize`` divides each column by its standard deviation, so that units do not change the answer;
+    ``standardize=False`` is the textbook estimator. No clipping at zero, no jitter. Values near the ceiling ψ(n) − ψ(k)
+    carry a warning. The bias has no fixed direction (none is seen on independent data; dependence in
+    many dimensions is underestimated: 0.20 of 0.669 nats at d = 16, n = 1000).
+
+    References
+    ----------
+    [1] Kraskov, Stögbauer & Grassberger (2004). Estimating mutual information. Phys. Rev. E 69, 066138.
+
+    >>> from itssl.distributions.tasks import linear_gaussian_views
+    >>> x, y = linear_gaussian_views([0.8]).sample(1000, np.random.default_rng(0))
+    >>> print(f"{KSG(k=4).mutual_information(x, y).value:.3f} of {-0.5 * np.log(1 - 0.8**2):.3f}")
+    0.510 of 0.511
+    """
+
+    k: int = 4
+    variant: Literal[1, 2] = 1
+    metric: Metric = "chebyshev"
+    standardize: bool = True
+
+    REFERENCE = Reference(
+        authors="Kraskov, Stögbauer & Grassberger", title="Estimating mutual information", year=2004,
+        where="Phys. Rev. E 69, 066138",
+    )  # fmt: skip
+
+    def __post_init__(self) -> None:
+        require_count("k", self.k)
+        require_known("variant", self.variant, [1, 2])
+        require_known("metric", self.metric, METRICS)
+
+    def mutual_information(self, x: SamplesLike, y: SamplesLike, /) -> Estimate:
+        """Mutual information of the rows of x, shape (n, d_x), and y, shape (n, d_y), with n > k.
+
+        Standard error by subsampling. Warnings: ``ceiling``, ``ties``, ``singular_support``, ``deterministic``.
+        Raises SampleError for n ≤ k, unequal n, constant columns and inadmissible samples.
+        """
+        x, y = as_paired_samples(x, y)
+        refuse_constant_columns(x)
+        refuse_constant_columns(y, name="y")
+        _require_more_than_k(len(x), self.k, "x and y")
+        from scipy.special import digamma
+
+        u, v = (standardized(x), standardized(y)) if self.standardize else (x, y)
+        value = self._information(u, v)
+        error, freedom = subsampling_standard_error(
+            lambda rows: self._information(u[rows], v[rows]), len(x), smallest_block=2 * self.k + 2
+        )
+        ceiling = float(digamma(len(x)) - digamma(self.k))
+        return Estimate(
+            value=value, standard_error=error, degrees_of_freedom=freedom, n=len(x), bias=Bias.UNKNOWN,
+            method=repr(self), reference=self.REFERENCE,
+            warnings=ceiling_warnings(value, ceiling, "ψ(n) − ψ(k)")
+            + _pair_warnings(x, y) + small_sample_warnings(error, value, len(x)),
+            diagnostics={"standardized": float(self.standardize), "ceiling": ceiling},
+        )  # fmt: skip
+
+    def _information(self, x: Samples, y: Samples) -> float:
+        from scipy.special import digamma
+
+        n_x, n_y = marginal_counts(x, y, self.k, self.metric, self.variant)
+        constant = float(digamma(self.k) + digamma(len(x)))
+        if self.variant == 1:
+            return constant - float((digamma(n_x + 1) + digamma(n_y + 1)).mean())
+        return constant - 1 / self.k - float((digamma(n_x) + digamma(n_y)).mean())
+
+
+def _pair_warnings(x: Samples, y: Samples) -> tuple[EstimateWarning, ...]:
+    return tie_warnings(x) + tie_warnings(y, name="y") + joint_support_warnings(x, y)
+
+
+def _require_more_than_k(n: int, k: int, name: str) -> None:
+    if n <= k:
+        raise SampleError(f"{name}: expected more than k = {k} rows, got {n}; draw more or use a smaller k")

@@ -1,0 +1,119 @@
+"""Samples in files: .npy, .npz and .csv, refused by file, row and column where they do not hold numbers."""
+
+import csv
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from itssl.arrays import Samples, as_samples
+
+SUFFIXES = (".npy", ".npz", ".csv")
+
+
+class SampleFileError(ValueError):
+    """A file that does not hold samples; the message names the file, what arrived and the cure."""
+
+
+def read_samples(path: str | Path, *, key: str | None = None) -> Samples:
+    """The samples in a file: a finite float64 array of shape (n, d), one row per draw.
+
+    .npy holds one array, .npz one array or several of which ``key`` names one, .csv comma-separated numbers, below at
+    most one line of column names (a first line without any number). Nothing is unpickled.
+
+    Raises SampleFileError for a file of another kind, a wrong key or text among the numbers, SampleError for
+    an array that does not hold samples, OSError for a file that cannot be opened.
+
+    >>> read_samples("samples.txt")
+    Traceback (most recent call last):
+    ...
+    itssl.files.SampleFileError: samples.txt: expected a file ending in .npy, .npz or .csv, got '.txt'; \
+save the samples with numpy.save
+    """
+    path = Path(path)
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise SampleFileError(
+            f"{path.name}: expected a file ending in .npy, .npz or .csv, got {path.suffix!r}; "
+            "save the samples with numpy.save"
+        )
+    if key is not None and suffix != ".npz":
+        raise SampleFileError(f"{path.name}: expected no key, got {key!r}; only .npz files hold several arrays")
+    array = _read_csv(path) if suffix == ".csv" else _read_numpy(path, key)
+    return as_samples(array, name=path.name)
+
+
+def _read_numpy(path: Path, key: str | None) -> np.ndarray:
+    try:
+        loaded = np.load(path, allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            return loaded
+        with loaded:
+            return loaded[_choose(path, loaded.files, key)]
+    except SampleFileError:
+        raise
+    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+        what = "an array of objects" if "Object arrays" in str(error) else f"something unreadable ({error})"
+        raise SampleFileError(
+            f"{path.name}: expected arrays of numbers in numpy's format, got {what}; "
+            "save them with numpy.save or numpy.savez as arrays of floats"
+        ) from error
+
+
+def _choose(path: Path, names: list[str], key: str | None) -> str:
+    if key in names or (key is None and len(names) == 1):
+        return key if key is not None else names[0]
+    got = f"the key {key!r}" if key is not None else "no key"
+    raise SampleFileError(
+        f"{path.name}: expected one of the arrays {', '.join(names) or '(none)'}, got {got}; pass --key"
+    )
+
+
+def _read_csv(path: Path) -> np.ndarray:
+    lines = _lines(path)
+    first = next(lines, None)
+    if first is None:
+        raise SampleFileError(
+            f"{path.name}: expected comma-separated numbers, got an empty file; check how it was made"
+        )
+    header = not any(map(_is_number, first[1]))
+    try:
+        return np.loadtxt(
+            path, delimiter=",", skiprows=first[0] if header else 0, ndmin=2, quotechar='"', encoding="utf-8-sig"
+        )
+    except ValueError as error:
+        raise SampleFileError(f"{path.name}: {_fault(path, header) or error}") from error
+
+
+def _fault(path: Path, header: bool) -> str | None:
+    """The first cell of the file that spoils it, in words."""
+    lines = list(_lines(path))[header:]
+    for number, cells in lines:
+        for column, cell in enumerate(cells, start=1):
+            if not _is_number(cell):
+                return (
+                    f"expected a number in line {number}, column {column}, got {cell.strip()!r}; "
+                    "give every cell a number, separated by commas"
+                )
+        if len(cells) != len(lines[0][1]):
+            return f"expected {len(lines[0][1])} columns in line {number}, got {len(cells)}; give every line as many"
+    return None
+
+
+def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Line numbers, from 1, and cells of the lines that hold any; '#' begins a comment, as for numpy."""
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            rows = csv.reader(line.partition("#")[0].strip() for line in file)
+            yield from ((rows.line_num, cells) for cells in rows if cells)
+    except UnicodeDecodeError as error:
+        raise SampleFileError(f"{path.name}: expected text in UTF-8, got other bytes; export it as UTF-8") from error
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,1 @@
+"""The fast inner loops; each has a naive twin in the tests."""

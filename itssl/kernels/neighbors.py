@@ -1,0 +1,153 @@
+"""Exact k-nearest-neighbor distances and the neighbor counts of KSG, in O(n·d + tile) memory.
+
+Low dimensions use a kd-tree. High dimensions use tiles of all pairs: Euclidean candidates from one matrix product
+per tile, their distances recomputed from differences, and a rounding certificate that no dropped candidate can
+be nearer; rows that cannot be certified are redone from differences throughout. Comparisons that must be strict
+compare the very numbers that gave the radius.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from itssl.arrays import Samples
+
+Metric: TypeAlias = Literal["euclidean", "chebyshev"]
+METRICS: tuple[Metric, ...] = ("euclidean", "chebyshev")
+
+_TREE_DIMENSIONS = 9  # above it all pairs are faster than a kd-tree on independent columns at n = 10⁴
+_TILE_BYTES = 2**25
+_SPARE_CANDIDATES = 8
+
+
+def neighbors(x: Samples, k: int, metric: Metric) -> tuple[Float[np.ndarray, "n k"], Int[np.ndarray, "n k"]]:
+    """Distances to, and rows of, the k nearest other rows of x, nearest first; a row is never its own neighbor.
+
+    >>> neighbors(np.array([[0.0], [1.0], [3.0]]), 1, "euclidean")[0].ravel()
+    array([1., 1., 2.])
+    """
+    if x.shape[1] <= _TREE_DIMENSIONS:
+        return _tree_neighbors(x, k, metric)
+    tile = _gemm_tile if metric == "euclidean" and len(x) > k + _SPARE_CANDIDATES + 1 else _difference_tile
+    centered = x - x.mean(0)
+    parts = _map_tiles(lambda rows: tile(centered, rows, k, metric), len(x))
+    return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
+
+
+def marginal_counts(
+    x: Samples, y: Samples, k: int, metric: Metric, variant: Literal[1, 2]
+) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, " n"]]:
+    """The counts n_x, n_y of KSG under the joint norm max(‖Δx‖, ‖Δy‖).
+
+    Variant 1 counts rows with ‖Δx‖ < ε (strictly inside the distance to the k-th joint neighbor); variant 2 counts
+    rows with ‖Δx‖ ≤ ε_x, the largest ‖Δx‖ among the k joint neighbors. A row does not count itself.
+
+    >>> x = np.array([[0.0], [1.0], [3.0], [7.0]])
+    >>> marginal_counts(x, -x, 1, "chebyshev", 1)[0]
+    array([0, 0, 0, 0])
+    """
+    if metric == "chebyshev" and x.shape[1] + y.shape[1] <= _TREE_DIMENSIONS:
+        return _tree_counts(x, y, k, variant)
+    parts = _map_tiles(lambda rows: _count_tile(x, y, rows, k, metric, variant), len(x))
+    n_x, n_y = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return n_x, n_y
+
+
+def _tree_neighbors(x: Samples, k: int, metric: Metric) -> tuple[np.ndarray, np.ndarray]:
+    from scipy.spatial import KDTree
+
+    distances, rows = KDTree(x).query(x, k + 1, p=_order(metric), workers=-1)
+    # Among coinciding rows a query may not list itself first, or at all: drop it where it is, else drop the first.
+    own = np.asarray(rows) == np.arange(len(x))[:, None]
+    own[~own.any(axis=1), 0] = True
+    return distances[:, 1:], np.asarray(rows)[~own].reshape(len(x), k)
+
+
+def _tree_counts(x: Samples, y: Samples, k: int, variant: Literal[1, 2]) -> tuple[np.ndarray, np.ndarray]:
+    distances, rows = _tree_neighbors(np.hstack([x, y]), k, "chebyshev")
+    radius = distances[:, -1]
+    if variant == 1:
+        inner = np.where(radius > 0, np.nextafter(radius, 0), -1.0)
+        return _tree_within(x, inner), _tree_within(y, inner)
+    n_x, n_y = (_tree_within(z, np.abs(z[rows] - z[:, None]).max(axis=(1, 2))) for z in (x, y))
+    return n_x, n_y
+
+
+def _tree_within(z: Samples, radius: Float[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
+    """The number of other rows at Chebyshev distance ≤ radius (a negative radius holds none)."""
+    from scipy.spatial import KDTree
+
+    counts = KDTree(z).query_ball_point(z, np.maximum(radius, 0), p=np.inf, workers=-1, return_length=True)
+    return np.where(radius >= 0, np.asarray(counts) - 1, 0)
+
+
+def _gemm_tile(z: Samples, rows: slice, k: int, metric: Metric) -> tuple[np.ndarray, np.ndarray]:
+    """Euclidean neighbors of a tile of rows of the centered sample z."""
+    square = np.einsum("ij,ij->i", z, z)
+    block, own = z[rows], np.arange(len(z))[rows]
+    near = square[rows, None] + square - 2 * block @ z.T
+    near[np.arange(len(block)), own] = np.inf
+    listed = k + _SPARE_CANDIDATES
+    order = np.argpartition(near, listed, axis=1)
+    candidates = order[:, :listed]
+    dropped = np.take_along_axis(near, order[:, listed : listed + 1], axis=1)[:, 0]
+    exact = ((block[:, None] - z[candidates]) ** 2).sum(axis=2)
+    best = np.argsort(exact, axis=1, kind="stable")[:, :k]
+    distances, found = np.take_along_axis(exact, best, axis=1), np.take_along_axis(candidates, best, axis=1)
+    # |computed − true| ≤ (d+4)·eps·(‖z_i‖+‖z_j‖)² ≤ 2(d+4)·eps·(‖z_i‖²+max‖z‖²) for an inner product of length d.
+    rounding = 2 * (z.shape[1] + 4) * np.finfo(float).eps * (square[rows] + square.max())
+    distances = np.sqrt(distances)
+    for i in np.flatnonzero(dropped - 2 * rounding < distances[:, -1] ** 2):
+        distances[i : i + 1], found[i : i + 1] = _difference_tile(z, slice(own[i], own[i] + 1), k, metric)
+    return distances, found
+
+
+def _difference_tile(z: Samples, rows: slice, k: int, metric: Metric) -> tuple[np.ndarray, np.ndarray]:
+    from scipy.spatial.distance import cdist
+
+    far = cdist(z[rows], z, metric)
+    far[np.arange(len(far)), np.arange(len(z))[rows]] = np.inf
+    found = np.argpartition(far, k - 1, axis=1)[:, :k]
+    distances = np.take_along_axis(far, found, axis=1)
+    best = np.argsort(distances, axis=1, kind="stable")
+    return np.take_along_axis(distances, best, axis=1), np.take_along_axis(found, best, axis=1)
+
+
+def _count_tile(
+    x: Samples, y: Samples, rows: slice, k: int, metric: Metric, variant: Literal[1, 2]
+) -> tuple[np.ndarray, np.ndarray]:
+    from scipy.spatial.distance import cdist
+
+    away_x, away_y = cdist(x[rows], x, metric), cdist(y[rows], y, metric)
+    own = (np.arange(len(away_x)), np.arange(len(x))[rows])
+    away_x[own] = away_y[own] = np.inf
+    joint = np.maximum(away_x, away_y)
+    if variant == 1:
+        radius = np.partition(joint, k - 1, axis=1)[:, k - 1]
+        return (away_x < radius[:, None]).sum(axis=1), (away_y < radius[:, None]).sum(axis=1)
+    near = np.argpartition(joint, k - 1, axis=1)[:, :k]
+    radius_x, radius_y = (np.take_along_axis(away, near, axis=1).max(axis=1) for away in (away_x, away_y))
+    return (away_x <= radius_x[:, None]).sum(axis=1), (away_y <= radius_y[:, None]).sum(axis=1)
+
+
+def _map_tiles(work: Callable[[slice], Any], n: int) -> list[Any]:
+    """Apply work to slices of rows whose tile of pairs fits the memory bound, on all cores."""
+    from joblib import Parallel, delayed
+
+    return Parallel(n_jobs=-1, prefer="threads")(delayed(work)(rows) for rows in tiles(n))  # pyright: ignore
+
+
+def tiles(n: int, *, width: int | None = None) -> Iterator[slice]:
+    """Slices of range(n) such that a float64 tile of rows × width (n unless given) stays below 32 MiB.
+
+    >>> list(tiles(3))
+    [slice(0, 3, None)]
+    """
+    step = max(1, _TILE_BYTES // (8 * (width or n)))
+    return (slice(start, min(start + step, n)) for start in range(0, n, step))
+
+
+def _order(metric: Metric) -> float:
+    return np.inf if metric == "chebyshev" else 2.0

@@ -1,0 +1,5 @@
+from . import datasets as datasets
+from . import encoders as encoders
+from . import regions as regions
+from . import training as training
+from . import views as views

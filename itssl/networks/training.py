@@ -1,0 +1,286 @@
+"""Small deterministic training runs: encoder and objective in, a frozen record of the run out."""
+
+import copy
+import html
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+
+from itssl.arrays import SamplesLike, as_samples
+from itssl.choices import ParameterError, require_count, require_positive
+from itssl.networks.encoders import evaluating, torch_generator
+
+Objective: TypeAlias = Callable[[Tensor, Tensor], Tensor | tuple[Tensor, Mapping[str, Any]]]
+"""(z_a, z_b) to a loss, or to a loss and a dict of scalar metrics."""
+Views: TypeAlias = Callable[[Tensor, torch.Generator], tuple[Tensor, Tensor]]
+"""(x, generator) to two views of x, with no other source of randomness."""
+Evaluation: TypeAlias = Callable[[nn.Module], Mapping[str, float]]
+"""Encoder, in evaluation mode, to named numbers."""
+
+_OWN_METRICS = ("loss", "gradient_norm", "learning_rate")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class TrainingRun:
+    """What a training run left behind.
+
+    ``metrics`` holds one number per step, measured before the step was taken: "loss", "gradient_norm",
+    "learning_rate" and whatever the objective reported. ``evaluations`` holds one number per entry of
+    ``evaluation_steps``, the count of steps taken before the evaluation.
+    """
+
+    encoder: nn.Module
+    """The trained copy, in evaluation mode."""
+    metrics: Mapping[str, Float[np.ndarray, " steps"]]
+    evaluations: Mapping[str, Float[np.ndarray, " evaluations"]]
+    evaluation_steps: Int[np.ndarray, " evaluations"]
+    seed: int
+    seconds: float
+    config: Mapping[str, Any]
+
+    def __repr__(self) -> str:
+        loss = self.metrics["loss"]
+        course = f"loss {loss[0]:.4g} → {loss[-1]:.4g} in {len(loss)} steps" if len(loss) else "no steps"
+        return f"TrainingRun(seed {self.seed}: {course}, {self.seconds:.1f} s)"
+
+    def _repr_html_(self) -> str:
+        rows = [
+            f"<tr><th>{html.escape(name)}</th><td>{series[0]:.4g}</td><td>{series[-1]:.4g}</td></tr>"
+            for name, series in {**self.metrics, **self.evaluations}.items()
+            if len(series)
+        ]
+        head = f"<caption>{html.escape(repr(self))}</caption><tr><th></th><th>first</th><th>last</th></tr>"
+        return f"<table>{head}{''.join(rows)}</table>"
+
+
+class TrainingError(ValueError):
+    """Training that cannot go on; ``run`` is the record up to the last good step (None if there was none)."""
+
+    def __init__(self, message: str, run: TrainingRun | None = None) -> None:
+        super().__init__(message)
+        self.run = run
+
+
+class TrainingInterrupted(KeyboardInterrupt):
+    """The user's interrupt; ``run`` is the record up to the last finished step."""
+
+    def __init__(self, message: str, run: TrainingRun) -> None:
+        super().__init__(message)
+        self.run = run
+
+
+def train(
+    encoder: nn.Module,
+    objective: Objective,
+    data: SamplesLike,
+    views: Views,
+    *,
+    seed: int,
+    epochs: int = 60,
+    batch_size: int = 256,
+    learning_rate: float = 1e-3,
+    weight_decay: float = 1e-4,
+    evaluate: Evaluation | None = None,
+    evaluate_every: int | None = None,
+    progress: bool = True,
+) -> TrainingRun:
+    r"""Minimize the objective over the embeddings of two views, with AdamW [1] and a cosine learning rate.
+
+    Each epoch visits the data in a fresh random order in batches of ``batch_size``; the rows left over wait for the
+    next epoch. Step t of T uses the learning rate $\tfrac12(1+\cos(\pi t/T))$ times ``learning_rate``.
+
+    The run is a function of its arguments: batches, views and layers such as Dropout draw from streams named by the
+    seed, on one thread. The encoder is copied, and torch's global generator and thread count are restored, whatever
+    happens.
+
+    Parameters
+    ----------
+    encoder: (n, D) to (n, K). Its dtype and device are those of the training.
+    objective: (z_a, z_b) to a scalar loss tensor, or to (loss, dict of scalars); the dict is recorded.
+    data: samples of shape (n, D), e.g. ``dataset.train_x``.
+    views: (x, generator) to (view_a, view_b), e.g. :class:`itssl.networks.views.AffineViews`.
+    seed: names the order of the data, the views and the randomness of layers.
+    epochs: passes over the data.
+    batch_size: rows in a step, from 2 to n.
+    learning_rate, weight_decay: of AdamW.
+    evaluate: called with the encoder in evaluation mode before the first step, every ``evaluate_every`` steps
+        (default: each epoch) and after the last; returns numbers by name. It does not influence the run, unless
+        it changes the weights.
+    progress: whether to show a bar on stderr.
+
+    Raises
+    ------
+    ParameterError: an option outside its range, or an encoder without trainable parameters.
+    SampleError: data is not a finite (n, D) array.
+    TrainingError: the objective returned no scalar tensor with a gradient, names that change or clash, or a loss
+        or gradient that is not finite.
+    TrainingInterrupted: on KeyboardInterrupt; a KeyboardInterrupt itself, with the record so far as ``run``.
+
+    References
+    ----------
+    [1] I. Loshchilov and F. Hutter (2019). Decoupled weight decay regularization. ICLR.
+
+    >>> run = train(
+    ...     nn.Linear(2, 1), lambda z_a, z_b: (z_a - z_b).square().mean(), [[0.0, 1.0], [1.0, 0.0]],
+    ...     lambda x, generator: (x, -x), seed=0, epochs=3, batch_size=2, progress=False,
+    ... )
+    >>> list(run.metrics), bool(run.metrics["loss"][-1] < run.metrics["loss"][0])
+    (['loss', 'gradient_norm', 'learning_rate'], True)
+    """
+    rows = as_samples(data, name="data")
+    require_count("epochs", epochs)
+    require_count("batch_size", batch_size, minimum=2)
+    require_positive("learning_rate", learning_rate)
+    if not (math.isfinite(weight_decay) and weight_decay >= 0):
+        raise ParameterError(f"weight_decay: expected a finite number >= 0, got {weight_decay!r}; 0 switches it off")
+    if batch_size > len(rows):
+        raise ParameterError(f"batch_size: expected at most the {len(rows)} rows of data, got {batch_size}; lower it")
+    steps_per_epoch = len(rows) // batch_size
+    if evaluate_every is not None:
+        require_count("evaluate_every", evaluate_every)
+    every = evaluate_every or steps_per_epoch
+    total = epochs * steps_per_epoch
+    config = {
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "learning_rate": learning_rate,
+        "weight_decay": weight_decay,
+        "evaluate_every": every,
+        "steps": total,
+        "objective": _name(objective),
+        "views": _name(views),
+    }
+
+    network = copy.deepcopy(encoder).train()
+    parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    if not parameters:
+        raise ParameterError("encoder: expected trainable parameters, got none; call encoder.requires_grad_(True)")
+    x = torch.tensor(rows, dtype=parameters[0].dtype, device=parameters[0].device)
+    optimizer = torch.optim.AdamW(parameters, lr=learning_rate, weight_decay=weight_decay)
+    view_draws = torch_generator(seed, "train", "views")
+    steps: list[dict[str, float]] = []
+    evaluations: list[tuple[int, dict[str, float]]] = []
+    started = time.perf_counter()
+
+    def record() -> TrainingRun:
+        return TrainingRun(
+            encoder=network.eval(),
+            metrics=_series(steps, _OWN_METRICS),
+            evaluations=_series([values for _, values in evaluations]),
+            evaluation_steps=np.array([step for step, _ in evaluations], dtype=np.int64),
+            seed=seed,
+            seconds=time.perf_counter() - started,
+            config=config,
+        )
+
+    def evaluate_at(step: int) -> None:
+        if evaluate is not None and (step % every == 0 or step == total):
+            with evaluating(network), torch.random.fork_rng(devices=[]):
+                values = {name: float(value) for name, value in evaluate(network).items()}
+            _refuse_new_names("evaluate", values, evaluations[0][1] if evaluations else values)
+            evaluations.append((step, values))
+
+    with _private_torch(seed), tqdm(total=total, disable=not progress, unit="step") as bar:
+        try:
+            evaluate_at(0)
+            for step, batch in enumerate(_batches(len(x), batch_size, epochs, seed)):
+                with torch.no_grad():
+                    view_a, view_b = views(x[batch.to(x.device)], view_draws)
+                loss, reported = _evaluated(objective, network(view_a), network(view_b))
+                optimizer.zero_grad()
+                loss.backward()
+                rate = learning_rate * (1 + math.cos(math.pi * step / total)) / 2
+                row = {"loss": loss.item(), "gradient_norm": _gradient_norm(parameters), "learning_rate": rate}
+                row |= reported
+                _refuse_new_names("objective", row, steps[0] if steps else row)
+                if not (math.isfinite(row["loss"]) and math.isfinite(row["gradient_norm"])):
+                    raise TrainingError(
+                        f"objective: expected a finite loss and gradient, got loss {row['loss']} and gradient norm "
+                        f"{row['gradient_norm']} at step {step} of {total}; lower learning_rate={learning_rate}, or "
+                        "look for a root or logarithm at 0 (the error's .run has the weights before this step)"
+                    )
+                for group in optimizer.param_groups:
+                    group["lr"] = rate
+                optimizer.step()
+                steps.append(row)
+                bar.update()
+                bar.set_postfix(loss=row["loss"], refresh=False)
+                evaluate_at(step + 1)
+        except TrainingError as error:
+            error.run = record()
+            raise
+        except KeyboardInterrupt as interrupt:
+            message = f"interrupted after {len(steps)} of {total} steps; the record so far is the exception's .run"
+            raise TrainingInterrupted(message, record()) from interrupt
+    return record()
+
+
+@contextmanager
+def _private_torch(seed: int) -> Iterator[None]:
+    """One thread, and a global generator named by the seed; both are as before on leaving."""
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(torch_generator(seed, "train", "layers").initial_seed())
+            yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _batches(n: int, batch_size: int, epochs: int, seed: int) -> Iterator[Int[Tensor, " batch"]]:
+    """Indices of each batch: full ones only, every epoch in a new order."""
+    generator = torch_generator(seed, "train", "batches")
+    for _ in range(epochs):
+        yield from torch.randperm(n, generator=generator)[: n - n % batch_size].split(batch_size)
+
+
+def _evaluated(objective: Objective, z_a: Tensor, z_b: Tensor) -> tuple[Tensor, dict[str, float]]:
+    """The loss, checked, and the other metrics as numbers."""
+    answer = objective(z_a, z_b)
+    loss, reported = answer if isinstance(answer, tuple) else (answer, {})
+    if not isinstance(loss, Tensor) or loss.numel() != 1 or not loss.requires_grad:
+        shape = f" of shape {tuple(loss.shape)}, requires_grad={loss.requires_grad}" if isinstance(loss, Tensor) else ""
+        raise TrainingError(
+            f"objective: expected a scalar tensor with a gradient, got {type(loss).__name__}{shape}; return loss or "
+            "(loss, metrics) computed from z_a and z_b by torch functions"
+        )
+    clash = set(reported) & set(_OWN_METRICS)
+    if clash:
+        raise TrainingError(f"objective: expected metrics by other names than {sorted(clash)}; train records these")
+    return loss, {name: float(v.detach() if isinstance(v, Tensor) else v) for name, v in reported.items()}
+
+
+def _gradient_norm(parameters: list[nn.Parameter]) -> float:
+    """The Euclidean norm of all gradients together."""
+    norms = [parameter.grad.norm() for parameter in parameters if parameter.grad is not None]
+    return torch.stack(norms).norm().item()
+
+
+def _refuse_new_names(who: str, values: Mapping[str, float], expected: Mapping[str, float]) -> None:
+    if values.keys() != expected.keys():
+        raise TrainingError(
+            f"{who}: expected the same names every time, {sorted(expected)}, got {sorted(values)}; "
+            "report nan where a number is missing"
+        )
+
+
+def _series(rows: list[dict[str, float]], names: tuple[str, ...] = ()) -> dict[str, np.ndarray]:
+    """Rows of named numbers as one read-only array per name."""
+    series = {name: np.array([row[name] for row in rows]) for name in (rows[0] if rows else names)}
+    for array in series.values():
+        array.flags.writeable = False
+    return series
+
+
+def _name(function: object) -> str:
+    return getattr(function, "__qualname__", None) or repr(function)

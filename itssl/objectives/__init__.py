@@ -1,0 +1,5 @@
+"""What self-supervised methods minimize: each objective as terms with their directions, numpy or torch."""
+
+import lazy_loader as _lazy
+
+__getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)

@@ -1,0 +1,10 @@
+from . import contrastive as contrastive
+from . import linear_gaussian as linear_gaussian
+from . import vicreg as vicreg
+from .contrastive import InfoNCETerms as InfoNCETerms
+from .contrastive import contrast as contrast
+from .contrastive import infonce_terms as infonce_terms
+from .vicreg import VICRegTerms as VICRegTerms
+from .vicreg import covariance_term as covariance_term
+from .vicreg import variance_term as variance_term
+from .vicreg import vicreg_terms as vicreg_terms

@@ -1,0 +1,130 @@
+"""Pictures of verdicts. Functions return matplotlib figures and show nothing; no global state is touched."""
+
+import math
+import textwrap
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from itssl.claims.claim import claims
+from itssl.claims.decision import Relation
+from itssl.claims.verdict import Verdict
+
+# Okabe-Ito colors: told apart by color-blind readers; shape and filling tell them apart in gray
+_LOOK: dict[str, dict[str, Any]] = {
+    "theorem": {"marker": "o", "color": "#0072B2", "markerfacecolor": "#0072B2"},
+    "finding": {"marker": "s", "color": "#009E73", "markerfacecolor": "#009E73"},
+    "control": {"marker": "D", "color": "#D55E00", "markerfacecolor": "white"},
+}
+_ALLOWED = "#DDE6ED"
+
+
+def family(verdict: Verdict) -> str:
+    """The family of a verdict's claim: the module in which the claim's function is defined, in words.
+
+    >>> from itssl.claims.check import check
+    >>> family(check("C10"))
+    'information bound'
+    """
+    return claims()[verdict.claim].sides.__module__.rpartition(".")[2].replace("_", " ")
+
+
+def families(verdicts: Iterable[Verdict]) -> dict[str, list[Verdict]]:
+    """Verdicts by family, in the order in which they come."""
+    groups: dict[str, list[Verdict]] = {}
+    for v in verdicts:
+        groups.setdefault(family(v), []).append(v)
+    return groups
+
+
+def gap_figure(verdicts: Sequence[Verdict], *, ax: Axes | None = None) -> Figure:
+    r"""Forest plot of the gaps left − right in units of the margin, with intervals, one row per verdict.
+
+    The interval is Student's t at level 1 − false_verdict_rate for a single look. The shaded part of a row is where
+    the statement holds: gap/margin in [−1, 1] for "==", at most 1 for "<=", at least −1 for ">=". The axis is linear
+    between −1 and 1 and logarithmic beyond. A margin of zero has no unit: such a row is in half-widths of its
+    own interval, and holds left (right) of zero. Gaps that are undefined are named instead of drawn.
+
+    Draws into ``ax`` where one is given and returns its figure. Raises ValueError without verdicts.
+
+    >>> from itssl.claims.check import check
+    >>> [label.get_text() for label in gap_figure([check("C10", "d=1, shifted")]).axes[0].get_yticklabels()]
+    ['C10 · d=1, shifted']
+    """
+    if not verdicts:
+        raise ValueError("verdicts: expected at least one verdict, got none; run some checks first")
+    if ax is None:
+        ax = Figure(figsize=(9, 1.4 + 0.34 * len(verdicts)), layout="constrained").add_subplot()
+    figure = ax.get_figure(root=True)
+    assert isinstance(figure, Figure)
+    scaled = [_in_margins(v) for v in verdicts]
+    ends = [x for row in scaled for x in row if math.isfinite(x)]
+    view = (3 * min([-1.0, *ends]), 3 * max([1.0, *ends]))
+    ax.set_xscale("symlog", linthresh=1.0, linscale=1.0)
+    ax.set_xlim(*view)
+    for y, (v, (center, low, high)) in enumerate(zip(verdicts, scaled, strict=True)):
+        left, right = _allowed(v, view)
+        ax.barh(y, right - left, left=left, height=0.84, color=_ALLOWED, zorder=0)
+        if math.isfinite(center):
+            ax.hlines(y, max(low, view[0]), min(high, view[1]), color=_LOOK[_role(v)]["color"], linewidth=1.8, zorder=2)
+            ax.plot([center], [y], linestyle="", markersize=6.5, zorder=3, **_LOOK[_role(v)])
+        note = v.outcome.value.replace("_", " ").lower() if math.isfinite(center) else "no finite gap"
+        ax.text(1.01, y, note, transform=ax.get_yaxis_transform(), va="center", fontsize=8)
+    ax.axvline(0, color="0.35", linewidth=0.8, zorder=1)
+    ax.set_yticks(range(len(verdicts)), [_label(v) for v in verdicts], fontsize=8, parse_math=False)
+    ax.set_ylim(len(verdicts) - 0.5, -0.5)
+    ax.tick_params(axis="y", length=0)
+    ax.spines[["top", "right", "left"]].set_visible(False)
+    _name_ticks(ax, view)
+    ax.set_xlabel("gap (left − right) / margin")
+    roles = list(dict.fromkeys(map(_role, verdicts)))
+    handles: list[Artist] = [
+        Line2D([], [], linestyle="-", linewidth=1.8, markersize=6.5, label=r, **_LOOK[r]) for r in roles
+    ]
+    handles.append(Patch(color=_ALLOWED, label="the statement holds"))
+    ax.legend(handles=handles, loc="lower left", bbox_to_anchor=(0, 1), ncols=len(handles), frameon=False, fontsize=8)
+    return figure
+
+
+def _in_margins(v: Verdict) -> tuple[float, float, float]:
+    """Gap and ends of its interval over the margin; over the half-width of the interval where there is no margin."""
+    low, high = v.gap.interval(1 - v.false_verdict_rate)
+    unit = v.margin or (high - low) / 2
+    if not math.isfinite(unit) or unit == 0:
+        unit = max(abs(v.gap.value), 1.0)
+    return v.gap.value / unit, low / unit, high / unit
+
+
+def _allowed(v: Verdict, view: tuple[float, float]) -> tuple[float, float]:
+    edge = 1.0 if v.margin else 0.0
+    return (
+        view[0] if v.relation is Relation.AT_MOST else -edge,
+        view[1] if v.relation is Relation.AT_LEAST else edge,
+    )
+
+
+def _role(v: Verdict) -> str:
+    return "control" if v.control is not None else v.kind
+
+
+def _label(v: Verdict) -> str:
+    what = f"control: {v.control}" if v.control is not None else v.world
+    return textwrap.shorten(f"{v.claim} · {what}", 62, placeholder=" …")
+
+
+def _name_ticks(ax: Axes, view: tuple[float, float]) -> None:
+    """Ticks at 0, ±1 and a few powers of ten: the default crowds them around zero."""
+    decades = [int(math.log10(abs(end))) for end in view]
+    step = 1 + sum(decades) // 8
+    names = {0.0: "0"}
+    for sign, last in (("-", decades[0]), ("", decades[1])):
+        names |= {
+            float(f"{sign}1e{k}"): f"{sign}1" if k == 0 else f"${sign}10^{{{k}}}$" for k in range(0, last + 1, step)
+        }
+    ax.set_xticks(list(names), list(names.values()))
+    ax.set_xticks([], minor=True)

@@ -1,0 +1,155 @@
+"""What a run found, in a terminal: the table of verdicts, and what failed with how to repeat it."""
+
+import shlex
+
+from rich.console import RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from itssl.claims.claim import claims
+from itssl.claims.decision import MonteCarlo, Outcome, Relation
+from itssl.claims.ledger import CellError, Ledger
+from itssl.claims.verdict import Verdict
+from itssl.estimate import format_with_error
+
+_HEADINGS = ("world", "verdict", "gap ± error", "margin", "repli-\ncates", "seconds")
+_STYLES = {Outcome.HOLDS: "green", Outcome.VIOLATED: "bold red", Outcome.UNDECIDED: "bold yellow"}
+
+
+def ledger_table(ledger: Ledger) -> Table:
+    """A block per claim: its identifier and title, a line of numbers per world, and how many controls were refuted.
+
+    Titles, controls and measured values have lines of their own, so that nothing is cut at 80 columns; the columns
+    of all blocks are aligned. Findings are labelled so, and followed by what was measured.
+
+    >>> from itssl.claims.ledger import run
+    >>> ledger_table(run([], progress=False)).row_count
+    1
+    """
+    rows = {(v.claim, v.world): row(v) for v in ledger.verdicts if v.control is None}
+    widths = [
+        max(len(line) for cells in (_HEADINGS, *rows.values()) for line in cells[i].split("\n"))
+        for i in range(len(_HEADINGS))
+    ]
+    table = Table.grid()
+    table.add_column(max_width=2 + sum(widths) + len(widths))  # wider, the numbers would stand far from their world
+    table.add_row(_aligned([_HEADINGS], widths, style="dim"))
+    for id, answers in by_claim(ledger).items():
+        table.add_row(Text(f"{id} {'finding: ' * (claims()[id].kind == 'finding')}{claims()[id].title}", style="bold"))
+        verdicts = [a for a in answers if isinstance(a, Verdict)]
+        for v in verdicts:
+            if v.control is not None:
+                continue
+            table.add_row(_aligned([rows[v.claim, v.world]], widths, style="", outcome=v.outcome))
+            if v.kind == "finding" and v.measured:
+                table.add_row(_indented(measured_text(v)))
+        table.add_row(_indented(f"controls: {controls_text(verdicts)}"))
+        for error in answers:
+            if isinstance(error, CellError):
+                table.add_row(_indented(f"ERROR in {error.cell}: {error.message}", style="bold red"))
+    return table
+
+
+def row(verdict: Verdict) -> tuple[str, ...]:
+    """World, verdict, gap ± error, margin, replicates and seconds of a verdict as text."""
+    gap = format_with_error(verdict.gap.value, verdict.gap.standard_error).removesuffix(" (exact)")
+    return (
+        verdict.world, verdict.outcome.value, gap, margin_text(verdict), str(verdict.replicates),
+        f"{verdict.seconds:.1f}",
+    )  # fmt: skip
+
+
+def margin_text(verdict: Verdict) -> str:
+    """The range in which the gap must lie; "rel." where the margin is per unit of the sides' magnitude.
+
+    A margin of 0.02 reads ±0.02 for an equality, ≤0.02 for "at most" and ≥-0.02 for "at least".
+    """
+    sign = {Relation.EQUAL: "±", Relation.AT_MOST: "≤", Relation.AT_LEAST: "≥-"}[verdict.relation]
+    margin = f"{verdict.margin:.3g}" if isinstance(verdict.tolerance, MonteCarlo) else f"{verdict.margin:.1e} rel."
+    return f"{sign}{margin}" if verdict.margin else sign[0] + "0"
+
+
+def measured_text(verdict: Verdict) -> str:
+    """The numbers reported beside the gap, with their errors."""
+    values = (f"{name} = {format_with_error(e.value, e.standard_error)}" for name, e in verdict.measured.items())
+    return "measured: " + "; ".join(values)
+
+
+def controls_text(verdicts: list[Verdict]) -> str:
+    """How many of the controls among the verdicts were refuted, and the names of those that were not."""
+    controls = [v for v in verdicts if v.control is not None]
+    missed = [f"{v.control!r} ({v.outcome.value})" for v in controls if v.outcome is not Outcome.VIOLATED]
+    if not controls:
+        return "none run"
+    refuted = f"{len(controls) - len(missed)}/{len(controls)} refuted"
+    return f"{refuted}; NOT refuted: {', '.join(missed)}" if missed else refuted
+
+
+def by_claim(ledger: Ledger) -> dict[str, list[Verdict | CellError]]:
+    """Verdicts and errors of each claim that took part, in the order of the claims."""
+    groups: dict[str, list[Verdict | CellError]] = {}
+    for v in ledger.verdicts:
+        groups.setdefault(v.claim, []).append(v)
+    for error in ledger.errors:
+        groups.setdefault(error.cell.claim, []).append(error)
+    return dict(sorted(groups.items()))
+
+
+def command(ledger: Ledger, claim: str) -> str:
+    """The shell command that repeats the checks of a claim as they were run.
+
+    >>> from itssl.claims.ledger import run
+    >>> command(run([], progress=False, level="full", seed=3), "C17")
+    'itssl verify C17 --full --seed 3'
+    """
+    level = "" if ledger.level == "default" else f" --{ledger.level}"
+    return f"itssl verify {shlex.quote(claim)}{level} --seed {ledger.seed}"
+
+
+def failure_text(ledger: Ledger) -> str:
+    """What kept the ledger from being ok, cell by cell, with the command and the line of Python that repeat it.
+
+    Empty when the ledger is ok.
+
+    >>> from itssl.claims.ledger import run
+    >>> failure_text(run([], progress=False))
+    'nothing was checked'
+    """
+    paragraphs = []
+    for v in ledger.failures:
+        expected = Outcome.HOLDS if v.control is None else Outcome.VIOLATED
+        paragraphs.append(f"{v}; expected {expected.value}\n{_repeat(command(ledger, v.claim), v.reproduce)}")
+    for error in ledger.errors:
+        cell = error.cell
+        control = f", control={cell.control!r}" if cell.control is not None else ""
+        line = f"itssl.check({cell.claim!r}, {cell.world!r}{control}, seed={ledger.seed})"
+        paragraphs.append(f"ERROR: {cell} raised {error.message}\n{_repeat(command(ledger, cell.claim), line)}")
+    if ledger.interrupted:
+        left = ledger.planned - len(ledger.verdicts) - len(ledger.errors)
+        paragraphs.append(f"interrupted: {left} of {ledger.planned} checks were not run")
+    elif not ledger.verdicts and not ledger.errors:
+        paragraphs.append("nothing was checked")
+    return "\n".join(paragraphs)
+
+
+def _repeat(shell: str, python: str) -> str:
+    return f"  repeat in a shell:  {shell}\n  repeat in Python:   {python}"
+
+
+def _indented(text: str, style: str = "") -> RenderableType:
+    return Padding(Text(text, style=style), (0, 0, 0, 4))
+
+
+def _aligned(rows: list[tuple[str, ...]], widths: list[int], *, style: str, outcome: Outcome | None = None) -> Padding:
+    """Rows as a table of fixed widths, of which the first alone gives way on a narrow screen."""
+    table = Table(box=None, show_header=False, padding=(0, 1, 0, 0), expand=True)
+    table.add_column(ratio=1)
+    for width, name in zip(widths[1:], _HEADINGS[1:], strict=True):
+        table.add_column(width=width, no_wrap=True, justify="left" if name in ("verdict", "gap ± error") else "right")
+    for cells in rows:
+        texts = [Text(cell, style=style) for cell in cells]
+        if outcome is not None:
+            texts[1].stylize(_STYLES.get(outcome, ""))
+        table.add_row(*texts)
+    return Padding(table, (0, 0, 0, 2))

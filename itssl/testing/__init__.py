@@ -1,0 +1,1 @@
+"""For users' own tests: hypothesis strategies. The only importer of hypothesis."""
