@@ -13,7 +13,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from jaxtyping import Float
 
-Samples: TypeAlias = Float[np.ndarray, "n d"]
+Samples: TypeAlias = Float[np.ndarray, "_ _"]
+"""Admitted samples, shape (n, d); two of them in one signature may differ in both."""
 SamplesLike: TypeAlias = Any
 """What a user may hand over: a numpy array, torch tensor, DataFrame or nested list of floats."""
 

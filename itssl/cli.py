@@ -9,12 +9,9 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
-
-if TYPE_CHECKING:
-    from itssl.claims.claim import Claim
 
 INTERRUPTED = 130
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -40,8 +37,13 @@ def main() -> None:
 @click.option(
     "--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Processes; verdicts stay equal."
 )
-@click.option("--out", type=click.Path(file_okay=False, path_type=Path), default=Path("itssl-report"), show_default=True,
-              help="Folder for report.json and index.html.")  # fmt: skip
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("itssl-report"),
+    show_default=True,
+    help="Folder for report.json and index.html.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of the table.")
 @click.option("--progress/--no-progress", default=None, help="Progress on stderr (by default where it is a terminal).")
 def verify(
@@ -65,7 +67,10 @@ def verify(
         from itssl.reports.page import write_json, write_page
         from itssl.reports.tables import failure_text, ledger_table
 
-        click.echo(ledger.to_json()) if as_json else _print(ledger_table(ledger))
+        if as_json:
+            click.echo(ledger.to_json())
+        else:
+            _print(ledger_table(ledger))
         with _refusals():
             written = write_json(ledger, out / "report.json"), write_page(ledger, out / "index.html")
         click.echo(f"{ledger.summary}; {ledger.seconds:.1f} s, seed {seed}, level {level}", err=as_json)
@@ -107,10 +112,11 @@ def show(id: str) -> None:
     """Show a claim: its statement, reference, margin, assumptions, worlds and controls."""
     from itssl.choices import require_known
     from itssl.claims.claim import claims
+    from itssl.reports.tables import claim_text
 
     with _refusals():
         require_known("claim", id, claims())
-    click.echo(_description(claims()[id]))
+    click.echo(claim_text(claims()[id]))
 
 
 @main.command()
@@ -152,7 +158,7 @@ def estimate(
 
 @contextmanager
 def _refusals(subject: str = "") -> Iterator[None]:
-    """Turn the library's typed errors into one line and exit status 2; whatever else is raised is a defect and passes."""
+    """Turn the library's typed errors into one line and exit status 2; anything else raised is a defect and passes."""
     from itssl.arrays import SampleError
     from itssl.choices import ParameterError, UnknownNameError
 
@@ -188,20 +194,6 @@ def _key_value(text: str) -> tuple[str, Any]:
         return key, ast.literal_eval(value.capitalize() if value in ("true", "false", "none") else value)
     except (ValueError, SyntaxError):
         return key, value
-
-
-def _description(claim: "Claim") -> str:
-    from itssl.claims.decision import MonteCarlo
-
-    tolerance = claim.tolerance
-    margin = f"{tolerance.margin:g}" if isinstance(tolerance, MonteCarlo) else f"rounding, {tolerance}"
-    lines = [f"{claim.id} ({claim.kind})", "", claim.statement, "", f"reference: {claim.reference}",
-             f"decided: left {claim.relation.value} right, margin {margin}"]  # fmt: skip
-    if claim.assumes:
-        lines += ["assumes:", *(f"  {a.name} <= {a.at_most:g}: {a.statement}" for a in claim.assumes)]
-    lines += ["worlds:", *(f"  {w.name} [{w.level}]" for w in claim.worlds)]
-    lines += ["controls:", *(f"  {c.name}, in {c.world.name} [{c.world.level}]" for c in claim.controls)]
-    return "\n".join(lines)
 
 
 def _print(renderable: Any) -> None:

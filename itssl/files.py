@@ -46,15 +46,13 @@ save the samples with numpy.save
 
 def _read_numpy(path: Path, key: str | None) -> np.ndarray:
     try:
-        loaded = np.load(path, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            return loaded
-        with loaded:
-            return loaded[_choose(path, loaded.files, key)]
+        with path.open("rb") as file:  # numpy leaves the file open when it is damaged
+            loaded = np.load(file, allow_pickle=False)
+            return loaded if isinstance(loaded, np.ndarray) else loaded[_choose(path, loaded.files, key)]
     except SampleFileError:
         raise
     except (ValueError, EOFError, zipfile.BadZipFile) as error:
-        what = "an array of objects" if "Object arrays" in str(error) else f"something unreadable ({error})"
+        what = "pickled objects or another format" if "pickle" in str(error) else f"a damaged file ({error})"
         raise SampleFileError(
             f"{path.name}: expected arrays of numbers in numpy's format, got {what}; "
             "save them with numpy.save or numpy.savez as arrays of floats"
@@ -74,10 +72,12 @@ def _read_csv(path: Path) -> np.ndarray:
     lines = _lines(path)
     first = next(lines, None)
     if first is None:
-        raise SampleFileError(
-            f"{path.name}: expected comma-separated numbers, got an empty file; check how it was made"
-        )
+        raise SampleFileError(f"{path.name}: expected comma-separated numbers, got no row; check how it was made")
     header = not any(map(_is_number, first[1]))
+    if header and next(lines, None) is None:
+        raise SampleFileError(
+            f"{path.name}: expected numbers below the column names, got no row; check how it was made"
+        )
     try:
         return np.loadtxt(
             path, delimiter=",", skiprows=first[0] if header else 0, ndmin=2, quotechar='"', encoding="utf-8-sig"

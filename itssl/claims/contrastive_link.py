@@ -3,7 +3,6 @@
 import numpy as np
 from jaxtyping import Float
 
-from itssl.arrays import Samples
 from itssl.claims.claim import World, claim
 from itssl.claims.decision import Relation, Sides
 from itssl.distributions.tasks import Task, linear_gaussian_views
@@ -75,10 +74,7 @@ def _against_both_ceilings(value: float, world: Task) -> Sides:
 
 
 def _optimal_scores(task: Task, rng: np.random.Generator) -> Float[np.ndarray, "N N"]:
-    """log p(y_j|x_i)/p(y_j) for N pairs, one row of pairs at a time."""
+    """log p(y_j|x_i)/p(y_j) for all i, j of N pairs."""
     x, y = task.sample(CANDIDATES, rng)
-    return np.stack([task.pointwise_information(_repeat(row, CANDIDATES), y) for row in x])
-
-
-def _repeat(row: Float[np.ndarray, " d"], n: int) -> Samples:
-    return np.broadcast_to(row, (n, len(row)))
+    pairs = task.pointwise_information(np.repeat(x, CANDIDATES, axis=0), np.tile(y, (CANDIDATES, 1)))
+    return pairs.reshape(CANDIDATES, CANDIDATES)

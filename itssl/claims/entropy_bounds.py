@@ -42,6 +42,7 @@ def _trained_embeddings() -> KnownComponents:
 
 
 CLUSTERED = World(name="8 clustered components in R^4", make=lambda: _random_centers(8, 4, spread=40.0))
+OVERLAPPING = World(name="64 overlapping components in R^2", make=lambda: _random_centers(64, 2, spread=1.5))
 NARROW = World(name="Z ~ N(0, 0.01 I) in R^2, var 1", make=lambda: NoisyLaw(law=_narrow(2, 0.01), var=1.0, n=200))
 HIGH = World(name="Z ~ N(0, 100 I) in R^32, var 1", make=lambda: NoisyLaw(law=_narrow(32, 100.0), var=1.0, n=200))
 
@@ -57,7 +58,7 @@ def _narrow(d: int, variance: float) -> Gaussian:
     reference=PairwiseMixture.REFERENCE,
     worlds=(
         CLUSTERED,
-        World(name="64 overlapping components in R^2", make=lambda: _random_centers(64, 2, spread=1.5)),
+        OVERLAPPING,
         World(name="128 components in R^100", make=lambda: _random_centers(128, 100, spread=0.3)),
         World(name="embeddings of 200 digits after VICReg, var 1/4", make=_trained_embeddings),
     ),
@@ -95,9 +96,7 @@ def _(world: NoisyLaw, rng: np.random.Generator) -> Sides:
     return Sides(left=noisy.entropy.value, right=float(bounds.upper))
 
 
-@pairwise_distances_bound_mixture_entropy.control("KL and Bhattacharyya exchanged", world=World(
-    name="64 overlapping components in R^2", make=lambda: _random_centers(64, 2, spread=1.5)
-))  # fmt: skip
+@pairwise_distances_bound_mixture_entropy.control("KL and Bhattacharyya exchanged", world=OVERLAPPING)
 def _(world: KnownComponents, rng: np.random.Generator) -> Sides:
     bounds = pairwise_entropy_bounds(world.centers, var=world.var)
     return Sides(left=float(bounds.upper), right=_mixture_entropy(world, rng))

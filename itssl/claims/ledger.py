@@ -7,6 +7,7 @@ import platform
 import sys
 import time
 import traceback
+import warnings
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -258,14 +259,20 @@ def _attempts(
     tasks = (joblib.delayed(_answer)(cell, options) for cell in cells)
     with joblib.parallel_config(backend="loky", inner_max_num_threads=1):
         pool = cast(Any, joblib.Parallel)(n_jobs=min(jobs, len(cells)), return_as="generator_unordered", batch_size=1)
-    with closing(pool(tasks)) as answers:
-        try:
-            for cell, answer in answers:
-                del unfinished[cell]
-                yield cell, answer
-        except Exception as error:  # a worker was killed or ran out of memory: the pool is gone, the verdicts are not
-            for cell in unfinished:
-                yield cell, _error(cell, error)
+    answers = pool(tasks)
+    try:
+        for cell, answer in answers:
+            del unfinished[cell]
+            yield cell, answer
+    except Exception as error:  # a worker was killed or ran out of memory: the pool is gone, the verdicts are not
+        for cell in unfinished:
+            yield cell, _error(cell, error)
+    finally:
+        with (
+            warnings.catch_warnings()
+        ):  # after an interrupt joblib warns that it cancels tasks, which is what is wanted
+            warnings.filterwarnings("ignore", "(?s).*tasks which were still being processed")
+            answers.close()
 
 
 def _answer(cell: Cell, options: dict[str, Any]) -> tuple[Cell, Verdict | CellError]:
@@ -274,7 +281,6 @@ def _answer(cell: Cell, options: dict[str, Any]) -> tuple[Cell, Verdict | CellEr
 
 def _attempt(cell: Cell, options: dict[str, Any]) -> Verdict | CellError:
     try:
-        claims()  # loads the libraries whose threads are limited next
         with _one_thread():
             return check(cell.claim, cell.world, control=cell.control, **options)
     except Exception as error:
@@ -289,16 +295,16 @@ def _error(cell: Cell, error: Exception) -> CellError:
 @contextmanager
 def _one_thread() -> Iterator[None]:
     """One thread for linear algebra: sums are then in the same order in every process, whatever ``jobs`` is."""
-    torch = sys.modules.get("torch")
-    threads = torch.get_num_threads() if torch else 1
+    import scipy.linalg  # noqa: F401  loaded now, for only the threads of loaded libraries can be limited
+    import torch
+
+    threads = torch.get_num_threads()
     try:
-        if torch:
-            torch.set_num_threads(1)
+        torch.set_num_threads(1)
         with threadpool_limits(limits=1):
             yield
     finally:
-        if torch:
-            torch.set_num_threads(threads)
+        torch.set_num_threads(threads)
 
 
 def _counts(answers: Collection[Verdict | CellError]) -> str:

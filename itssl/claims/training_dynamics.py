@@ -20,7 +20,7 @@ from itssl.objectives.contrastive import infonce_terms
 from itssl.objectives.vicreg import vicreg_terms
 
 if TYPE_CHECKING:
-    from itssl.networks.training import TrainingRun
+    import itssl.networks.training
 
 SEEDS = 3
 
@@ -94,7 +94,7 @@ def _spearman(a: Float[np.ndarray, " t"], b: Float[np.ndarray, " t"]) -> float:
 
 
 @lru_cache(maxsize=2 * SEEDS)
-def _observed_run(seed: int, temperature: float) -> "TrainingRun":
+def _observed_run(seed: int, temperature: float) -> "itssl.networks.training.TrainingRun":
     """A training run with every quantity of interest observed by epoch."""
     import torch
 

@@ -13,8 +13,8 @@ from itssl.distributions.gaussian import Gaussian
 from itssl.distributions.mixture import GaussianMixture
 
 if TYPE_CHECKING:
-    from itssl.networks.datasets import Dataset
-    from itssl.networks.training import TrainingRun
+    import itssl.networks.datasets
+    import itssl.networks.training
 
 EPOCHS = 60
 LOWEST = 60.0  # e^−60 of the first scale at which noise leaves the region
@@ -77,7 +77,7 @@ def random_mixture(
 
 
 @cache
-def digits_data() -> "Dataset":
+def digits_data() -> "itssl.networks.datasets.Dataset":
     """The digits with their split (fixed seed)."""
     from itssl.networks.datasets import digits
 
@@ -95,7 +95,9 @@ def untrained_digits_encoder(seed: int = 0) -> Any:
     return with_projector(encoder, mlp((128, 256, 256, 64), seed=seed + 1, dtype=torch.float32))
 
 
-def train_vicreg_on_digits(seed: int, evaluate: Callable[[Any], dict[str, float]] | None = None) -> "TrainingRun":
+def train_vicreg_on_digits(
+    seed: int, evaluate: Callable[[Any], dict[str, float]] | None = None
+) -> "itssl.networks.training.TrainingRun":
     """VICReg 25/25/1 in the reference normalization on digits: 60 epochs, batch 256, AdamW 1e-3 with cosine decay."""
     from itssl.networks.training import train
     from itssl.networks.views import AffineViews

@@ -12,6 +12,8 @@ from itssl.distributions.law import monte_carlo_entropy
 from itssl.estimate import Bias, Estimate
 from itssl.kernels.linalg import LOG_2PI
 
+_REACH = 9.0  # standard deviations of the quadrature; N(0, 1) has mass 2e-19 beyond
+
 
 @dataclass(frozen=True, eq=False)
 class GaussianMixture:
@@ -142,7 +144,10 @@ class GaussianMixture:
         if self.dim > 2:
             raise LawError(f"entropy_by_quadrature: expected dimension 1 or 2, got {self.dim}; use monte_carlo_entropy")
         finest = {1: 2**16, 2: 2**11}[self.dim]
-        points, last, difference = 2**6, np.inf, np.inf
+        variances = np.linalg.eigvalsh(self.covs)
+        # The grid of the widest component must see the narrowest one: two points a standard deviation.
+        points = 2 ** int(np.ceil(np.log2(4 * _REACH * np.sqrt(variances.max() / variances.min()))))
+        last = difference = np.inf
         while points <= finest:
             value = self._trapezoid_entropy(points)
             difference = abs(value - last)
@@ -161,10 +166,9 @@ class GaussianMixture:
         )
 
     def _trapezoid_entropy(self, points: int) -> float:
-        reach = 9.0  # N(0,1) has mass 2e-19 beyond
-        axis = np.linspace(-reach, reach, points + 1)
+        axis = np.linspace(-_REACH, _REACH, points + 1)
         grid = np.stack([a.ravel() for a in np.meshgrid(*[axis] * self.dim, indexing="ij")], axis=1)
-        weight = np.exp(Gaussian.standard(self.dim).log_density(grid)) * (2 * reach / points) ** self.dim
+        weight = np.exp(Gaussian.standard(self.dim).log_density(grid)) * (2 * _REACH / points) ** self.dim
         expectations = [
             weight @ self.log_density(m + grid @ f.T) for m, f in zip(self.means, self._factors, strict=True)
         ]

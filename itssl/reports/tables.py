@@ -1,5 +1,6 @@
 """What a run found, in a terminal: the table of verdicts, and what failed with how to repeat it."""
 
+import math
 import shlex
 
 from rich.console import RenderableType
@@ -7,11 +8,11 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from itssl.claims.claim import claims
+from itssl.claims.claim import Claim, claims
 from itssl.claims.decision import MonteCarlo, Outcome, Relation
 from itssl.claims.ledger import CellError, Ledger
 from itssl.claims.verdict import Verdict
-from itssl.estimate import format_with_error
+from itssl.estimate import Estimate, format_with_error
 
 _HEADINGS = ("world", "verdict", "gap ± error", "margin", "repli-\ncates", "seconds")
 _STYLES = {Outcome.HOLDS: "green", Outcome.VIOLATED: "bold red", Outcome.UNDECIDED: "bold yellow"}
@@ -33,7 +34,8 @@ def ledger_table(ledger: Ledger) -> Table:
         for i in range(len(_HEADINGS))
     ]
     table = Table.grid()
-    table.add_column(max_width=2 + sum(widths) + len(widths))  # wider, the numbers would stand far from their world
+    # as wide as needed for the longest name: wider, the numbers would stand far from their world
+    table.add_column(max_width=max(78, 2 + sum(widths) + len(widths)))
     table.add_row(_aligned([_HEADINGS], widths, style="dim"))
     for id, answers in by_claim(ledger).items():
         table.add_row(Text(f"{id} {'finding: ' * (claims()[id].kind == 'finding')}{claims()[id].title}", style="bold"))
@@ -53,11 +55,20 @@ def ledger_table(ledger: Ledger) -> Table:
 
 def row(verdict: Verdict) -> tuple[str, ...]:
     """World, verdict, gap ± error, margin, replicates and seconds of a verdict as text."""
-    gap = format_with_error(verdict.gap.value, verdict.gap.standard_error).removesuffix(" (exact)")
+    margin = margin_text(verdict).replace(" ", "\n")
     return (
-        verdict.world, verdict.outcome.value, gap, margin_text(verdict), str(verdict.replicates),
+        verdict.world, verdict.outcome.value, _short(verdict.gap), margin, str(verdict.replicates),
         f"{verdict.seconds:.1f}",
     )  # fmt: skip
+
+
+def _short(gap: Estimate) -> str:
+    """value ± error in about 20 characters, the value up to the first digit of the error."""
+    text = format_with_error(gap.value, gap.standard_error).removesuffix(" (exact)")
+    if len(text) <= 20:
+        return text
+    digits = 1 + math.floor(math.log10(abs(gap.value) or 1)) - math.floor(math.log10(gap.standard_error))
+    return f"{gap.value:.{min(max(digits, 2), 9)}g} ± {gap.standard_error:.1g}"
 
 
 def margin_text(verdict: Verdict) -> str:
@@ -84,6 +95,23 @@ def controls_text(verdicts: list[Verdict]) -> str:
         return "none run"
     refuted = f"{len(controls) - len(missed)}/{len(controls)} refuted"
     return f"{refuted}; NOT refuted: {', '.join(missed)}" if missed else refuted
+
+
+def claim_text(claim: Claim) -> str:
+    """A claim in words: statement, reference, how it is decided, assumptions, worlds and controls with their levels.
+
+    >>> claim_text(claims()["C10"]).splitlines()[0]
+    'C10 (theorem)'
+    """
+    tolerance = claim.tolerance
+    margin = f"margin {tolerance.margin:g}" if isinstance(tolerance, MonteCarlo) else f"up to {tolerance}"
+    lines = [f"{claim.id} ({claim.kind})", "", claim.statement, "", f"reference: {claim.reference}",
+             f"decided: left {claim.relation.value} right, {margin}"]  # fmt: skip
+    if claim.assumes:
+        lines += ["assumes:", *(f"  {a.name} <= {a.at_most:g}: {a.statement}" for a in claim.assumes)]
+    lines += ["worlds:", *(f"  {w.name} [{w.level}]" for w in claim.worlds)]
+    lines += ["controls:", *(f"  {c.name}, in {c.world.name} [{c.world.level}]" for c in claim.controls)]
+    return "\n".join(lines)
 
 
 def by_claim(ledger: Ledger) -> dict[str, list[Verdict | CellError]]:
@@ -144,7 +172,7 @@ def _indented(text: str, style: str = "") -> RenderableType:
 def _aligned(rows: list[tuple[str, ...]], widths: list[int], *, style: str, outcome: Outcome | None = None) -> Padding:
     """Rows as a table of fixed widths, of which the first alone gives way on a narrow screen."""
     table = Table(box=None, show_header=False, padding=(0, 1, 0, 0), expand=True)
-    table.add_column(ratio=1)
+    table.add_column(ratio=1, overflow="fold")
     for width, name in zip(widths[1:], _HEADINGS[1:], strict=True):
         table.add_column(width=width, no_wrap=True, justify="left" if name in ("verdict", "gap ± error") else "right")
     for cells in rows:

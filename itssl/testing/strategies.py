@@ -1,5 +1,8 @@
 """Hypothesis strategies for laws and samples; every example carries its own seed."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 from hypothesis import strategies as st
 from jaxtyping import Float
@@ -20,14 +23,14 @@ def seeds() -> st.SearchStrategy[int]:
 
 
 @st.composite
-def covariances(draw: st.DrawFn, *, dims: st.SearchStrategy[int] | None = None) -> Float[np.ndarray, "d d"]:
+def covariances(draw: Callable[..., Any], *, dims: st.SearchStrategy[int] | None = None) -> Float[np.ndarray, "d d"]:
     """Positive definite matrices of condition at most 100; shrink to the 1×1 identity.
 
     >>> from hypothesis import find
     >>> find(covariances(), lambda cov: True)
     array([[1.]])
     """
-    d = draw(dims or st.integers(1, 6))
+    d = draw(st.integers(1, 6) if dims is None else dims)
     values = np.exp([draw(st.floats(-2.3, 2.3)) for _ in range(d)])
     axes = np.linalg.qr(stream(draw(seeds()), "axes").standard_normal((d, d)))[0] if d > 1 else np.eye(1)
     cov = (axes * values) @ axes.T
@@ -35,7 +38,7 @@ def covariances(draw: st.DrawFn, *, dims: st.SearchStrategy[int] | None = None) 
 
 
 @st.composite
-def gaussians(draw: st.DrawFn, *, dims: st.SearchStrategy[int] | None = None) -> Gaussian:
+def gaussians(draw: Callable[..., Any], *, dims: st.SearchStrategy[int] | None = None) -> Gaussian:
     """Gaussian laws; shrink to the standard normal on the line.
 
     >>> from hypothesis import find
@@ -47,21 +50,21 @@ def gaussians(draw: st.DrawFn, *, dims: st.SearchStrategy[int] | None = None) ->
 
 
 @st.composite
-def gaussian_tasks(draw: st.DrawFn, *, dims: st.SearchStrategy[int] | None = None) -> Task:
+def gaussian_tasks(draw: Callable[..., Any], *, dims: st.SearchStrategy[int] | None = None) -> Task:
     """Linear-Gaussian views with known mutual information, mixed by a random invertible matrix.
 
     >>> from hypothesis import find
     >>> find(gaussian_tasks(), lambda task: True).mutual_information.value
     0.0
     """
-    d = draw(dims or st.integers(1, 4))
+    d = draw(st.integers(1, 4) if dims is None else dims)
     correlations = [draw(st.floats(0, 0.99)) for _ in range(d)]
     return linear_gaussian_views(correlations, mixing=random_mixing(d, draw(seeds())))
 
 
 @st.composite
 def samples(
-    draw: st.DrawFn, *, n: st.SearchStrategy[int] | None = None, dims: st.SearchStrategy[int] | None = None
+    draw: Callable[..., Any], *, n: st.SearchStrategy[int] | None = None, dims: st.SearchStrategy[int] | None = None
 ) -> Samples:
     """Independent draws of a random Gaussian law, shape (n, d).
 
@@ -69,5 +72,5 @@ def samples(
     >>> find(samples(), lambda x: True).shape
     (10, 1)
     """
-    law, size = draw(gaussians(dims=dims)), draw(n or st.integers(10, 60))
+    law, size = draw(gaussians(dims=dims)), draw(st.integers(10, 60) if n is None else n)
     return law.sample(size, stream(draw(seeds()), "samples"))

@@ -1,0 +1,97 @@
+"""Whatever is wrong with the input, every estimator names the argument, what arrived and the cure, and returns nothing.
+
+Run in one fresh interpreter, as a user would: in this process beartype would object before itssl does.
+"""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+SCRIPT = r"""
+import json, numpy as np, torch, itssl
+good = np.random.default_rng(0).normal(size=(50, 2))
+nan = good.copy(); nan[7, 1] = np.nan
+inf = good.copy(); inf[3, 0] = np.inf
+constant = np.c_[good, np.ones(50)]
+labels = np.arange(50) % 10
+bad = {"NaN": nan, "inf": inf, "empty": np.empty((0, 2)), "3-D": good.reshape(25, 2, 2), "labels": labels,
+       "constant column": constant, "too few rows": good[:2], "text": np.array(["a"] * 50), "none": None}
+estimators = [itssl.GaussianPlugin(), itssl.KozachenkoLeonenko(k=3), itssl.KSG(k=3), itssl.KSG(k=3, variant=2),
+              itssl.PairwiseMixture(var=1.0)]
+calls = {}
+for e in estimators:
+    for what, x in bad.items():
+        if what == "too few rows" and isinstance(e, itssl.PairwiseMixture):
+            continue
+        if hasattr(e, "entropy"):
+            calls[f"{e!r} entropy {what}"] = (lambda e=e, x=x: e.entropy(x))
+        other = good[:2] if what == "too few rows" else good
+        calls[f"{e!r} information x {what}"] = lambda e=e, x=x, other=other: e.mutual_information(x, other)
+        calls[f"{e!r} information y {what}"] = lambda e=e, x=x, other=other: e.mutual_information(other, x)
+    calls[f"{e!r} information mismatched n"] = lambda e=e: e.mutual_information(good, good[:40])
+    calls[f"{e!r} information mixed kinds"] = lambda e=e: e.mutual_information(good, torch.tensor(good))
+calls["unknown method"] = lambda: itssl.entropy(good, method="nosuch")
+calls["unknown metric"] = lambda: itssl.KSG(metric="cosine")
+calls["unknown variant"] = lambda: itssl.KSG(variant=3)
+calls["k zero"] = lambda: itssl.KozachenkoLeonenko(k=0)
+calls["k text"] = lambda: itssl.KSG(k="3")
+calls["unknown bound"] = lambda: itssl.PairwiseMixture(var=1.0, bound="middle")
+calls["negative variance"] = lambda: itssl.PairwiseMixture(var=-1.0)
+calls["unknown normalization"] = lambda: itssl.objectives.vicreg_terms(good, good, normalization="mine")
+calls["unequal views"] = lambda: itssl.objectives.vicreg_terms(good, good[:9], normalization="solo")
+calls["seed"] = lambda: itssl.stream(1.5)
+calls["unknown claim"] = lambda: itssl.check("C99")
+calls["unknown world"] = lambda: itssl.check("C17", "nowhere")
+calls["unknown control"] = lambda: itssl.check("C17", control="nothing")
+calls["unknown relation"] = lambda: itssl.check_inequality(0, 1, relation="<")
+calls["negative margin"] = lambda: itssl.check_equality(0, 1, margin=-1.0)
+calls["error rate"] = lambda: itssl.check_inequality(0, 1, false_verdict_rate=2.0)
+out = {}
+for name, call in calls.items():
+    try:
+        out[name] = ["returned", repr(call())]
+    except Exception as error:
+        out[name] = [type(error).__name__, str(error)]
+print(json.dumps(out))
+"""
+
+
+@pytest.fixture(scope="module")
+def answers():
+    done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, timeout=120, check=True)
+    return json.loads(done.stdout)
+
+
+def test_every_bad_input_gets_a_typed_answer(answers):
+    typed = {"SampleError", "SampleTypeError", "ParameterError", "UnknownNameError"}
+    wrong = {name: answer for name, answer in answers.items() if answer[0] not in typed}
+    assert wrong == {}
+    assert len(answers) > 80
+
+
+def test_every_answer_names_argument_arrival_and_cure(answers):
+    for name, (_, message) in answers.items():
+        argument, _, rest = message.partition(":")
+        assert rest.startswith(" expected"), name
+        assert len(argument) < 30, name
+        assert "got" in rest, name
+
+
+@pytest.mark.parametrize(
+    ("call", "part"),
+    [
+        ("GaussianPlugin() entropy NaN", "x: expected finite values, got 1 of 100 NaN or infinite (first in row 7)"),
+        ("GaussianPlugin() information y constant column", "y: expected columns that vary, got constant column 2"),
+        ("GaussianPlugin() information mismatched n", "got 50 and 40"),
+        ("GaussianPlugin() information mixed kinds", "got ndarray and Tensor"),
+        ("GaussianPlugin() entropy labels", "labels"),
+        ("unknown metric", "metric: expected one of 'euclidean', 'chebyshev', got 'cosine'"),
+        ("unknown variant", "variant: expected one of 1, 2, got 3"),
+        ("unknown normalization", "normalization: expected one of 'equation', 'reference', 'solo', got 'mine'"),
+        ("unknown claim", "claim: expected one of"),
+    ],
+)
+def test_messages(answers, call, part):
+    assert part in answers[call][1]

@@ -1,0 +1,117 @@
+"""Pairwise bounds: the definition, both array kinds, gradients, order of the bounds, identities between them."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from itssl import Bias, GaussianMixture, PairwiseMixture, pairwise_entropy_bounds
+from itssl.arrays import stream
+from itssl.choices import ParameterError
+from itssl.testing.strategies import samples
+
+EPS = np.finfo(float).eps
+
+
+def bounds_twin(z, var):
+    """Kolchinsky & Tracey with D written out for N(z_i, var I), N(z_j, var I)."""
+    d = z.shape[1]
+    squared = ((z[:, None] - z[None]) ** 2).sum(axis=2)
+    component = d / 2 * np.log(2 * np.pi * np.e * var)
+    return [component - np.log(np.exp(-squared / (c * var)).mean(axis=1)).mean() for c in (8, 2)]
+
+
+@settings(deadline=None, max_examples=40)
+@given(z=samples(), var=st.floats(0.01, 100))
+def test_both_kinds_equal_the_definition(z, var):
+    z = (z - z.mean(0)) / z.std()
+    twin = bounds_twin(z, var)
+    error = 1e3 * EPS * (1 + z.shape[1] / var)
+    np.testing.assert_allclose(pairwise_entropy_bounds(z, var=var), twin, atol=error)
+    tensors = pairwise_entropy_bounds(torch.tensor(z), var=var)
+    np.testing.assert_allclose([t.item() for t in tensors], twin, atol=error)
+    estimates = [PairwiseMixture(var=var, bound=b).entropy(z).value for b in ("lower", "upper")]
+    np.testing.assert_allclose(estimates, twin, atol=error)
+    assert twin[0] <= twin[1] + error
+
+
+def test_gradients():
+    z = torch.tensor(stream(0, "gradient").normal(size=(12, 3)), requires_grad=True)
+    assert torch.autograd.gradcheck(lambda z: tuple(pairwise_entropy_bounds(z, var=0.7)), z)
+
+
+def test_large_batches_use_several_tiles():
+    z = stream(0, "tiles").normal(size=(1300, 2))
+    tensor = torch.tensor(z, requires_grad=True)
+    tiled = pairwise_entropy_bounds(tensor, var=0.5)
+    np.testing.assert_allclose([t.item() for t in tiled], bounds_twin(z, 0.5), rtol=1e3 * EPS)
+    tiled.lower.backward()
+    assert tensor.grad is not None
+    step = np.zeros_like(z)
+    step[700, 1] = 1e-5
+    difference = (bounds_twin(z + step, 0.5)[0] - bounds_twin(z - step, 0.5)[0]) / 2e-5
+    assert tensor.grad[700, 1].item() == pytest.approx(difference, rel=1e-5)  # central difference: error ~ h²
+
+
+def test_float32_keeps_its_kind():
+    z = stream(0, "f32").normal(size=(20, 2)).astype(np.float32)
+    assert pairwise_entropy_bounds(z, var=1.0).lower.dtype == np.float32
+    assert pairwise_entropy_bounds(torch.tensor(z), var=1.0).lower.dtype == torch.float32
+
+
+@settings(deadline=None, max_examples=40)
+@given(z=samples(), var=st.floats(0.01, 100))
+def test_bhattacharyya_is_kl_at_four_times_the_variance(z, var):
+    d = z.shape[1]
+    lower = pairwise_entropy_bounds(z, var=var).lower
+    upper = pairwise_entropy_bounds(z, var=4 * var).upper
+    assert lower == pytest.approx(upper - d * np.log(2), abs=1e3 * EPS * (1 + np.abs(z).max() ** 2 / var))
+
+
+@pytest.mark.parametrize("spread", [0.1, 1.0, 3.0, 30.0])
+def test_bounds_hold_and_are_tight_when_clustered(spread):
+    """Against the mixture's entropy by quadrature, exact to 1e-10."""
+    z = spread * stream(0, "spread").normal(size=(6, 2))
+    truth = GaussianMixture.isotropic(z, 1.0).entropy.value
+    lower, upper = pairwise_entropy_bounds(z, var=1.0)
+    assert lower <= truth + 1e-9
+    assert truth <= upper + 1e-9
+    if spread == 30.0:
+        assert upper - lower < 0.05
+    assert upper <= np.log(6) + np.log(2 * np.pi * np.e) + 1e-12
+
+
+def test_information_bounds_hold():
+    """For the noisy empirical mixture of pairs, whose information is known by quadrature."""
+    rng = stream(0, "information")
+    x, y = rng.normal(size=(5, 1)) * 2, rng.normal(size=(5, 1)) * 2
+    h = [GaussianMixture.isotropic(z, 0.5).entropy.value for z in (x, y, np.hstack([x, y]))]
+    truth = h[0] + h[1] - h[2]
+    low, high = (PairwiseMixture(var=0.5, bound=b).mutual_information(x, y) for b in ("lower", "upper"))
+    assert low.value <= truth <= high.value
+    assert (low.bias, high.bias) == (Bias.LOWER, Bias.UPPER)
+
+
+def test_standard_error_is_the_spread_over_samples():
+    for bound in ("lower", "upper"):
+        estimator = PairwiseMixture(var=0.3, bound=bound)
+        found = [estimator.entropy(stream(s, "se").normal(size=(200, 2))) for s in range(300)]
+        spread = np.std([f.value for f in found])
+        stated = np.sqrt(np.mean([f.standard_error**2 for f in found]))
+        assert stated == pytest.approx(spread, rel=5 / np.sqrt(2 * 300))
+
+
+def test_saturation_is_reported():
+    far = 100 * stream(0, "far").normal(size=(50, 8))
+    assert [w.code for w in PairwiseMixture(var=1.0).entropy(far).warnings] == ["ceiling"]
+    assert [w.code for w in PairwiseMixture(var=1.0).mutual_information(far, far[:, :2]).warnings] == ["ceiling"]
+    assert PairwiseMixture(var=1e6).entropy(far).warnings == ()
+
+
+@pytest.mark.parametrize("var", [0.0, -1.0, np.inf, np.nan])
+def test_variance_is_positive(var):
+    with pytest.raises(ParameterError, match="var: expected a finite number > 0"):
+        PairwiseMixture(var=var)
+    with pytest.raises(ParameterError, match="var"):
+        pairwise_entropy_bounds(np.ones((3, 1)), var=var)

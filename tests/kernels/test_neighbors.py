@@ -1,0 +1,119 @@
+"""Neighbor kernels against naive twins, in every regime: tree, matrix product, differences, ties, near-duplicates."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from itssl.arrays import stream
+from itssl.kernels import neighbors as kernel
+from itssl.kernels.neighbors import marginal_counts, neighbors, tiles
+
+ROUNDING = 16 * np.finfo(float).eps
+
+
+def distance_twin(x, metric):
+    """All distances from the definition; a row is infinitely far from itself."""
+    difference = np.abs(x[:, None] - x[None])
+    away = difference.max(axis=2) if metric == "chebyshev" else np.sqrt((difference**2).sum(axis=2))
+    np.fill_diagonal(away, np.inf)
+    return away
+
+
+def counts_twin(x, y, k, metric, variant):
+    """KSG's counts, one row at a time, from the definition."""
+    away_x, away_y = distance_twin(x, metric), distance_twin(y, metric)
+    joint, n_x, n_y = np.maximum(away_x, away_y), [], []
+    for i in range(len(x)):
+        nearest = np.argsort(joint[i], kind="stable")[:k]
+        if variant == 1:
+            n_x.append((away_x[i] < joint[i, nearest[-1]]).sum())
+            n_y.append((away_y[i] < joint[i, nearest[-1]]).sum())
+        else:
+            n_x.append((away_x[i] <= away_x[i, nearest].max()).sum())
+            n_y.append((away_y[i] <= away_y[i, nearest].max()).sum())
+    return np.array(n_x), np.array(n_y)
+
+
+DATA = {
+    "gaussian": lambda rng, n, d: rng.normal(size=(n, d)),
+    "near-duplicates 1e-4, offset 1000": lambda rng, n, d: (
+        1000 + np.repeat(rng.normal(size=(n // 4, d)), 4, axis=0) + 1e-4 * rng.normal(size=(n // 4 * 4, d))
+    ),
+    "near-duplicates 1e-7": lambda rng, n, d: (
+        np.repeat(rng.normal(size=(n // 4, d)), 4, axis=0) + 1e-7 * rng.normal(size=(n // 4 * 4, d))
+    ),
+    "scale 1e-12": lambda rng, n, d: 1e-12 * rng.normal(size=(n, d)),
+    "scale 1e12": lambda rng, n, d: 1e12 * rng.normal(size=(n, d)),
+    "clusters of 50": lambda rng, n, d: (
+        np.repeat(rng.normal(size=(n // 50, d)), 50, axis=0) + 1e-3 * rng.normal(size=(n // 50 * 50, d))
+    ),
+}
+
+
+@pytest.mark.parametrize("metric", ["euclidean", "chebyshev"])
+@pytest.mark.parametrize("d", [1, 3, 10, 40])
+@pytest.mark.parametrize("kind", DATA)
+def test_distances_equal_the_definition(kind, d, metric):
+    x = DATA[kind](stream(0, "neighbors", kind, d), 200, d)
+    distances, rows = neighbors(x, 5, metric)
+    twin = np.sort(distance_twin(x, metric), axis=1)[:, :5]
+    # The differences carry the rounding of centering: relative to the spread of x, not to the distance.
+    np.testing.assert_allclose(distances, twin, rtol=ROUNDING, atol=ROUNDING * np.abs(x).max() * np.sqrt(d))
+    assert (rows != np.arange(len(x))[:, None]).all()
+    again = np.take_along_axis(distance_twin(x, metric), rows, axis=1)
+    np.testing.assert_allclose(again, twin, rtol=ROUNDING, atol=ROUNDING * np.abs(x).max() * np.sqrt(d))
+
+
+def test_uncertified_rows_are_redone(monkeypatch):
+    """Near-duplicates at 1e-9 defeat the matrix product: without the certificate the answer would be wrong."""
+    rng = stream(0, "uncertified")
+    x = np.repeat(rng.normal(size=(4, 16)), 60, axis=0) + 1e-9 * rng.normal(size=(240, 16))
+    twin = np.sort(distance_twin(x - x.mean(0), "euclidean"), axis=1)[:, :3]
+    np.testing.assert_allclose(neighbors(x, 3, "euclidean")[0], twin, rtol=ROUNDING, atol=0)
+    redone = []
+    original = kernel._difference_tile
+    monkeypatch.setattr(kernel, "_difference_tile", lambda *a: redone.append(a[1]) or original(*a))
+    neighbors(x, 3, "euclidean")
+    assert len(redone) > 100
+
+
+@pytest.mark.parametrize("metric", ["euclidean", "chebyshev"])
+@pytest.mark.parametrize("d", [2, 12])
+def test_copies_are_neighbors_at_distance_zero(d, metric):
+    x = np.repeat(stream(0, "copies").normal(size=(20, d)), 3, axis=0)
+    distances, rows = neighbors(x, 2, metric)
+    np.testing.assert_array_equal(distances, 0)
+    assert (rows != np.arange(60)[:, None]).all()
+    np.testing.assert_array_equal(x[rows], np.repeat(x[:, None], 2, axis=1))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1), n=st.integers(6, 60), d_x=st.integers(1, 7), d_y=st.integers(1, 7),
+    k=st.integers(1, 5), variant=st.sampled_from([1, 2]), metric=st.sampled_from(["chebyshev", "euclidean"]),
+    grid=st.booleans(),
+)  # fmt: skip
+def test_counts_equal_the_definition(seed, n, d_x, d_y, k, variant, metric, grid):
+    rng = stream(seed, "counts")
+    x, y = rng.normal(size=(n, d_x)), rng.normal(size=(n, d_y))
+    if grid and variant == 1:  # ties everywhere: strictness is all that matters (variant 2 depends on tie order)
+        x, y = np.round(2 * x), np.round(2 * y)
+    fast, twin = marginal_counts(x, y, k, metric, variant), counts_twin(x, y, k, metric, variant)
+    np.testing.assert_array_equal(fast, twin)
+
+
+def test_tree_and_tiles_count_alike():
+    rng = stream(0, "both paths")
+    x, y = rng.normal(size=(500, 3)), rng.normal(size=(500, 2))
+    for variant in (1, 2):
+        tree = kernel._tree_counts(x, y, 4, variant)
+        tile = kernel._count_tile(x, y, slice(0, 500), 4, "chebyshev", variant)
+        np.testing.assert_array_equal(tree, tile)
+
+
+def test_tiles_cover_everything_in_bounded_memory():
+    for n in (1, 5, 10_000):
+        parts = list(tiles(n))
+        np.testing.assert_array_equal(np.concatenate([np.arange(n)[p] for p in parts]), np.arange(n))
+        assert all((p.stop - p.start) * n * 8 <= 2**25 for p in parts)

@@ -1,0 +1,134 @@
+"""Admission of samples: what works, what is refused and how, and independence of random streams."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from itssl.arrays import (
+    SampleError,
+    SampleTypeError,
+    as_matching_matrices,
+    as_matrix,
+    as_paired_samples,
+    as_samples,
+    namespace,
+    refuse_constant_columns,
+    stream,
+)
+
+X = np.arange(12.0).reshape(6, 2) ** 2
+READ_ONLY = X.copy()
+READ_ONLY.flags.writeable = False
+
+SAME = {
+    "list": X.tolist(),
+    "float32": X.astype(np.float32),
+    "float16": X.astype(np.float16),
+    "read-only": READ_ONLY,
+    "Fortran order": np.asfortranarray(X),
+    "strided": np.repeat(X, 2, axis=0)[::2],
+    "DataFrame": pd.DataFrame(X, columns=["a", "b"]),
+    "tensor": torch.tensor(X),
+    "tensor with gradient": torch.tensor(X, requires_grad=True),
+    "bfloat16 tensor": torch.tensor(X).bfloat16(),
+}
+
+REFUSED = {
+    "NaN": (np.array([[0.0], [np.nan]]), SampleError, "finite"),
+    "inf": (np.array([[0.0], [np.inf]]), SampleError, "first in row 1"),
+    "empty": (np.empty((0, 3)), SampleError, "empty"),
+    "no columns": (np.empty((3, 0)), SampleError, "empty"),
+    "empty list": ([], SampleError, "empty"),
+    "one row": (np.ones((1, 5)), SampleError, "x.T"),
+    "scalar": (3.0, SampleError, "shape"),
+    "3-D": (np.ones((4, 2, 2)), SampleError, "reshape"),
+    "integer labels": (np.array([0, 1, 2]), SampleTypeError, "labels"),
+    "booleans": (np.array([True, False]), SampleTypeError, "labels"),
+    "integer tensor": (torch.arange(4), SampleTypeError, "labels"),
+    "complex": (np.ones(4) * 1j, SampleTypeError, "complex"),
+    "text": (np.array(["a", "b"]), SampleTypeError, "dtype"),
+    "objects": (np.array([None, 1.0]), SampleTypeError, "dtype"),
+    "ragged": ([[1.0, 2.0], [3.0]], SampleError, "rectangular"),
+    "masked": (np.ma.masked_array([1.0, 2.0], [0, 1]), SampleTypeError, "masked"),
+}
+
+
+@pytest.mark.parametrize("kind", SAME)
+def test_admits_without_changing(kind):
+    given_ = SAME[kind]
+    before = np.array(as_samples(given_))
+    admitted = as_samples(given_)
+    assert admitted.dtype == np.float64
+    assert admitted.shape == X.shape
+    precision = {"float16": 2**-11, "bfloat16 tensor": 2**-8}.get(kind, 0)
+    np.testing.assert_allclose(admitted, X, rtol=precision, atol=0)
+    np.testing.assert_array_equal(before, as_samples(given_))
+    if isinstance(given_, torch.Tensor):
+        assert given_.requires_grad == ("gradient" in kind)
+
+
+@pytest.mark.parametrize("kind", REFUSED)
+def test_refuses_by_name_with_cure(kind):
+    bad, error, part = REFUSED[kind]
+    with pytest.raises(error, match=part) as caught:
+        as_samples(bad, name="x")
+    message = str(caught.value)
+    assert message.startswith("x: expected")
+    assert "got" in message
+
+
+def test_pairs():
+    with pytest.raises(SampleError, match=r"x and y: expected the same number of rows, got 6 and 5"):
+        as_paired_samples(X, X[:5])
+    with pytest.raises(SampleTypeError, match="one kind, got ndarray and Tensor"):
+        as_paired_samples(X, torch.tensor(X))
+    with pytest.raises(SampleError, match="view: expected finite"):
+        as_paired_samples(X, np.full((6, 1), np.nan), names=("z", "view"))
+
+
+def test_namespace_refuses_mixtures():
+    assert namespace(torch.ones(2), torch.ones(3)) is torch
+    assert namespace(X, X) is np
+    with pytest.raises(SampleTypeError, match="one kind"):
+        namespace(X, torch.ones(2))
+
+
+def test_matrices_keep_kind_dtype_and_gradient():
+    z = torch.ones(3, 2, dtype=torch.float32, requires_grad=True)
+    xp, same = as_matrix(z)
+    assert xp is torch
+    assert same is z
+    assert as_matrix(X.astype(np.float32))[1].dtype == np.float32
+    for bad in (torch.ones(3), torch.ones(1, 2), torch.arange(4).reshape(2, 2), torch.full((2, 2), torch.nan)):
+        with pytest.raises(SampleError, match="z: expected"):
+            as_matrix(bad)
+    with pytest.raises(SampleError, match="equal shapes"):
+        as_matching_matrices(X, X[:4])
+
+
+def test_constant_columns_are_named():
+    with pytest.raises(SampleError, match="constant column 1"):
+        refuse_constant_columns(np.c_[X[:, 0], np.full(6, 7.0)])
+    refuse_constant_columns(np.array([[0.0], [np.nextafter(0, 1)]]))
+
+
+@given(seed=st.integers(0, 2**63), path=st.lists(st.one_of(st.text(), st.integers())))
+def test_streams_repeat_and_do_not_touch_global_state(seed, path):
+    before = np.random.get_state()[1].copy()  # noqa: NPY002  (the global generator is what must not move)
+    assert stream(seed, *path).integers(2**62) == stream(seed, *path).integers(2**62)
+    np.testing.assert_array_equal(before, np.random.get_state()[1])  # noqa: NPY002
+
+
+def test_streams_differ_by_seed_and_path():
+    paths = [(), ("a",), ("b",), ("a", 1), ("a", "1"), ("a", 1, 0), (1, "a"), ("a1",)]
+    draws = {(seed, path): stream(seed, *path).integers(2**62) for seed in (0, 1) for path in paths}
+    assert len(set(draws.values())) == len(draws)
+
+
+@pytest.mark.parametrize("seed", [-1, True])
+def test_seed_is_a_natural_number(seed):
+    with pytest.raises(SampleTypeError, match="seed: expected a non-negative integer"):
+        stream(seed)

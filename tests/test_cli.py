@@ -1,0 +1,247 @@
+"""The command line: what is printed where, and with which exit status."""
+
+import json
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from toy_claims import register, toy
+
+import itssl
+from itssl.claims import ledger as ledger_module
+from itssl.claims.claim import claims
+from itssl.cli import main
+
+GOOD = toy("T1", {"a": 0.0, "b": 0.1}, {"adds one": 1.0})
+OFF = toy("T2", {"off": 1.0}, {"adds one": 1.0})
+IDLE = toy("T3", {"a": 0.0}, {"changes nothing": 0.0})
+RAISES = toy("T4", {"bad": float("inf")}, {"adds one": 1.0})
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "100")
+    return tmp_path
+
+
+@pytest.fixture
+def samples(folder: Path) -> Path:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(300, 2))
+    np.save("x.npy", x)
+    np.save("y.npy", x[:, :1] + rng.normal(size=(300, 1)))
+    np.savez("both.npz", x=x, y=x[:100])
+    np.savez("one.npz", only=x)
+    np.savetxt("x.csv", x, delimiter=",", header="first,second", comments="", fmt="%.18e")
+    np.savetxt("plain.csv", x, delimiter=",", fmt="%.18e")
+    np.savetxt("commented.csv", x, delimiter=",", header="first,second", fmt="%.18e")
+    np.save("nan.npy", np.where(np.arange(600).reshape(300, 2) == 7, np.nan, x))
+    np.save("labels.npy", np.arange(10))
+    np.save("constant.npy", np.ones((50, 2)))
+    np.save("objects.npy", np.array([1, "a", None], dtype=object), allow_pickle=True)
+    Path("junk.npy").write_bytes(b"junk")
+    Path("zip.npz").write_bytes(b"PK\x03\x04 not really")
+    Path("text.csv").write_text("a,b\n1.0,2.0\n\n3.0,oops\n")
+    Path("ragged.csv").write_text("1.0,2.0\n3.0\n")
+    Path("holes.csv").write_text("1.0,2.0\n3.0,\n")
+    Path("mixed.csv").write_text("1.0,width\n3.0,4.0\n")
+    Path("empty.csv").write_text("")
+    Path("names.csv").write_text("a,b\n")
+    Path("latin.csv").write_bytes("größe\n1\n2\n".encode("latin1"))
+    Path("x.txt").write_text("1\n2\n")
+    return folder
+
+
+def _run(*arguments: str) -> Result:
+    result = CliRunner().invoke(main, arguments)
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result
+
+
+def test_verify_prints_the_table_writes_the_report_and_exits_0(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    register(monkeypatch, GOOD)
+    result = _run("verify", "T1", "--seed", "4")
+    assert result.exit_code == 0
+    assert result.stderr == ""
+    assert "T1 The mean is zero" in result.stdout
+    assert "controls: 1/1 refuted" in result.stdout
+    assert "theorems hold in 2 of 2 checks, 1 of 1 controls refuted; " in result.stdout
+    assert "written: itssl-report/report.json and itssl-report/index.html" in result.stdout
+    report = json.loads((folder / "itssl-report" / "report.json").read_text())
+    assert report["ok"]
+    assert report["seed"] == 4
+    assert "all as expected" in (folder / "itssl-report" / "index.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "why"),
+    [
+        (OFF, "VIOLATED: T2 in 'off'"),
+        (IDLE, "HOLDS: T3 in 'a', control 'changes nothing'"),
+        (RAISES, "ERROR: T4 in 'bad' raised ArithmeticError"),
+    ],
+)
+def test_verify_exits_1_and_says_how_to_repeat(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, wrong: Any, why: str
+) -> None:
+    ids = register(monkeypatch, GOOD, wrong)
+    result = _run("verify", *ids, "--out", "deep/report")
+    assert result.exit_code == 1
+    assert why in result.stderr
+    assert f"itssl verify {wrong.id} --seed 0" in result.stderr
+    assert f"itssl.check('{wrong.id}', " in result.stderr
+    assert not json.loads((folder / "deep" / "report" / "report.json").read_text())["ok"]
+
+
+def test_verify_json_is_the_only_thing_on_stdout(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    register(monkeypatch, OFF)
+    result = _run("verify", "T2", "--json", "--quick", "--progress")
+    assert result.exit_code == 1
+    printed = json.loads(result.stdout)
+    assert printed == json.loads((folder / "itssl-report" / "report.json").read_text())
+    assert printed["level"] == "quick"
+    assert "written: " in result.stderr
+    assert "2/2" in result.stderr  # the progress bar
+
+
+def test_verify_refuses_with_2(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    register(monkeypatch, toy("T5", {"slow": 0.0}, {}, level="full"))
+    unknown = _run("verify", "c17")
+    assert unknown.exit_code == 2
+    assert unknown.stderr.startswith("Error: claim: expected one of 'C02', ")
+    assert "got 'c17'; did you mean 'C17'?" in unknown.stderr
+    assert unknown.stderr.count("\n") == 1
+    assert _run("verify", "--quick", "--full").exit_code == 2
+    assert _run("verify", "--jobs", "0").exit_code == 2
+    assert _run("verify", "--seed", "-1").exit_code == 2
+    late = _run("verify", "T5")
+    assert (late.exit_code, "run it at level 'full'" in late.stderr) == (2, True)
+    (folder / "file").write_text("")
+    assert _run("verify", "T5", "--full", "--out", "file/below").exit_code == 2
+    assert not (folder / "itssl-report").exists()
+
+
+def test_an_interrupt_writes_what_is_finished_and_exits_130(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    check, done = ledger_module.check, []
+
+    def interrupted(*arguments: Any, **options: Any) -> Any:
+        if len(done) == 2:
+            raise KeyboardInterrupt
+        done.append(check(*arguments, **options))
+        return done[-1]
+
+    register(monkeypatch, GOOD)
+    monkeypatch.setattr(ledger_module, "check", interrupted)
+    result = _run("verify", "T1")
+    assert result.exit_code == 130
+    assert "interrupted: 1 of 3 checks were not run" in result.stderr
+    report = json.loads((folder / "itssl-report" / "report.json").read_text())
+    assert report["interrupted"]
+    assert [entry["world"] for entry in report["claims"]] == ["a", "b"]
+
+
+def test_an_interrupt_before_the_first_check_exits_130(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*arguments: Any, **options: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ledger_module, "plan", interrupted)
+    assert _run("verify").exit_code == 130
+
+
+def test_list_names_every_claim(folder: Path) -> None:
+    result, as_json = _run("list"), json.loads(_run("list", "--json").stdout)["claims"]
+    assert [row["id"] for row in as_json] == list(claims())
+    for row in as_json:
+        claim = claims()[row["id"]]
+        assert (row["worlds"], row["controls"]) == (len(claim.worlds), len(claim.controls))
+        assert row["id"] in result.stdout
+
+
+def test_show_states_a_claim_and_refuses_another(folder: Path) -> None:
+    result = _run("show", "C17")
+    assert result.exit_code == 0
+    claim = claims()["C17"]
+    for text in (claim.statement, str(claim.reference), claim.worlds[0].name, claim.controls[0].name):
+        assert text in result.stdout
+    assert _run("show", "C0").exit_code == 2
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["x.npy"], ["x.csv"], ["plain.csv"], ["commented.csv"], ["one.npz"], ["both.npz", "--key", "x"]],
+)
+def test_estimate_reads_each_kind_of_file(samples: Path, arguments: list[str]) -> None:
+    printed = json.loads(_run("estimate", *arguments, "--json").stdout)
+    assert printed == itssl.entropy(np.load("x.npy")).to_dict()
+
+
+def test_estimate_of_two_files_takes_method_options_and_bits(samples: Path) -> None:
+    x, y = np.load("x.npy"), np.load("y.npy")
+    expected = itssl.mutual_information(x, y, method="ksg", k=5, standardize=False)
+    options = ["--method", "ksg", "--option", "k=5", "--option", "standardize=false"]
+    assert _run("estimate", "x.npy", "--and", "y.npy", *options).stdout == f"{expected!r}\n"
+    in_bits = _run("estimate", "x.npy", "--and", "y.npy", *options, "--bits", "--json").stdout
+    assert json.loads(in_bits) == expected.in_bits().to_dict()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("nan.npy", "nan.npy: expected finite values, got 1 of 600 NaN or infinite (first in row 3); drop"),
+        ("labels.npy", "labels.npy: expected real-valued samples, got int64"),
+        ("constant.npy", "constant.npy: x: expected columns that vary"),
+        ("objects.npy", "objects.npy: expected arrays of numbers in numpy's format, got pickled objects"),
+        ("junk.npy", "junk.npy: expected arrays of numbers in numpy's format, got pickled objects or another format"),
+        ("zip.npz", "zip.npz: expected arrays of numbers in numpy's format, got a damaged file"),
+        ("both.npz", "both.npz: expected one of the arrays x, y, got no key; pass --key"),
+        ("both.npz --key z", "both.npz: expected one of the arrays x, y, got the key 'z'"),
+        ("x.npy --key x", "x.npy: expected no key, got 'x'"),
+        ("text.csv", "text.csv: expected a number in line 4, column 2, got 'oops'"),
+        ("ragged.csv", "ragged.csv: expected 2 columns in line 2, got 1"),
+        ("holes.csv", "holes.csv: expected a number in line 2, column 2, got ''"),
+        ("mixed.csv", "mixed.csv: expected a number in line 1, column 2, got 'width'"),
+        ("empty.csv", "empty.csv: expected comma-separated numbers, got no row"),
+        ("names.csv", "names.csv: expected numbers below the column names, got no row"),
+        ("latin.csv", "latin.csv: expected text in UTF-8, got other bytes"),
+        ("x.txt", "x.txt: expected a file ending in .npy, .npz or .csv, got '.txt'"),
+        ("x.npy --and both.npz --and-key y", "x.npy and both.npz: expected the same number of rows, got 300 and 100"),
+        ("x.npy --method nope", "method: expected one of 'gaussian_plugin', 'kozachenko_leonenko'"),
+        ("x.npy --option k", "--option: expected KEY=VALUE, got 'k'"),
+        ("x.npy --option q=1", "kozachenko_leonenko: got an unexpected keyword argument 'q'"),
+        ("x.npy --option k=0", "k: expected an integer >= 1"),
+    ],
+)
+def test_estimate_refuses_in_one_line_with_2(samples: Path, arguments: str, message: str) -> None:
+    result = _run("estimate", *arguments.split())
+    assert result.exit_code == 2
+    assert result.stderr.startswith(f"Error: {message}")
+    assert result.stderr.count("\n") == 1
+    assert result.stdout == ""
+
+
+@pytest.mark.parametrize("arguments", ["missing.npy", "x.npy --and missing.npy", "x.npy --and-key y"])
+def test_estimate_refuses_misuse_with_2(samples: Path, arguments: str) -> None:
+    assert _run("estimate", *arguments.split()).exit_code == 2
+
+
+def test_python_m_itssl(folder: Path) -> None:
+    command = [sys.executable, "-m", "itssl", "--version"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout == f"itssl {version('itssl')}\n"
+    assert done.stderr == ""
+
+
+def test_help_loads_nothing_heavy() -> None:
+    code = (
+        "import sys; from click.testing import CliRunner; from itssl.cli import main; "
+        "assert CliRunner().invoke(main, ['verify', '--help']).exit_code == 0; "
+        "print(sorted({'numpy', 'torch', 'scipy', 'sklearn', 'matplotlib', 'joblib', 'rich'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
