@@ -39,3 +39,5 @@ from .estimators.nearest_neighbors import KSG as KSG
 from .estimators.nearest_neighbors import KozachenkoLeonenko as KozachenkoLeonenko
 from .estimators.pairwise_mixture import PairwiseMixture as PairwiseMixture
 from .estimators.pairwise_mixture import pairwise_entropy_bounds as pairwise_entropy_bounds
+
+__version__: str

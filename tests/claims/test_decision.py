@@ -128,9 +128,12 @@ def test_gaps_that_are_not_finite_decide_nothing(value):
 
 
 def test_bad_settings():
-    for options in ({"false_verdict_rate": 0.0}, {"max_replicates": 8}, {"first_look": 1}):
-        with pytest.raises(ParameterError):
-            decide(noisy(0.0), Relation.EQUAL, MonteCarlo(0.1), **options)
+    with pytest.raises(ParameterError, match="false_verdict_rate"):
+        decide(noisy(0.0), Relation.EQUAL, MonteCarlo(0.1), false_verdict_rate=0.0)
+    with pytest.raises(ParameterError, match="max_replicates"):
+        decide(noisy(0.0), Relation.EQUAL, MonteCarlo(0.1), max_replicates=8)
+    with pytest.raises(ParameterError, match="first_look"):
+        decide(noisy(0.0), Relation.EQUAL, MonteCarlo(0.1), first_look=1)
     for margin in (-1.0, np.nan, np.inf):
         with pytest.raises(ParameterError, match="margin"):
             MonteCarlo(margin)

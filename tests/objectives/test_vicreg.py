@@ -54,7 +54,8 @@ def test_published_table():
     both_variances = (TABLE["solo"] - TABLE["reference"]) / 12.5
     both_covariances = TABLE["solo"] - 25 * invariance - 25 * both_variances
     z_a, z_b = batch_with_terms(256, 64, invariance, both_variances / 2, both_covariances / 2)
-    for name, total in TABLE.items():
+    for name in NORMALIZATIONS:
+        total = TABLE[name]
         assert vicreg_terms(z_a, z_b, normalization=name).total() == pytest.approx(total, rel=1e5 * EPS)
         assert twin(z_a, z_b, name) == pytest.approx(total, rel=1e5 * EPS)
 
