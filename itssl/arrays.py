@@ -120,6 +120,13 @@ def as_paired_samples(
             f"{names[0]} and {names[1]}: expected arrays of one kind, got {type(x).__name__} and {type(y).__name__}; "
             "convert one, e.g. with tensor.detach().numpy()"
         )
+    rows_x, rows_y = (getattr(z, "index", None) for z in (x, y))
+    same = getattr(rows_x, "equals", None)
+    if same is not None and hasattr(rows_y, "equals") and not same(rows_y):
+        raise SampleError(
+            f"{names[0]} and {names[1]}: expected equal row labels, got two different indexes; align them first, e.g. "
+            "with DataFrame.reindex_like or join"
+        )
     a, b = as_samples(x, name=names[0], minimum=minimum), as_samples(y, name=names[1], minimum=minimum)
     if len(a) != len(b):
         raise SampleError(
@@ -209,7 +216,8 @@ def stream(seed: int, *path: str | int) -> np.random.Generator:
 
 
 def _path_words(path: Sequence[str | int]) -> tuple[int, ...]:
-    digest = blake2b(repr(tuple(path)).encode(), digest_size=16).digest()
+    parts = [part if isinstance(part, str) else int(part) for part in path]
+    digest = blake2b(repr(tuple(parts)).encode(), digest_size=16).digest()
     return tuple(int.from_bytes(digest[i : i + 4], "little") for i in range(0, 16, 4))
 
 
@@ -222,6 +230,7 @@ def _as_real_array(x: SamplesLike, name: str) -> np.ndarray:
         raise SampleTypeError(f"{name}: expected plain numbers, got a masked array; drop the masked rows")
     if hasattr(x, "tocoo"):
         raise SampleTypeError(f"{name}: expected a dense array, got {type(x).__name__}; use {name}.toarray()")
+    _refuse_integer_columns(x, name)
     try:
         array = np.asarray(x)
     except ValueError as error:
@@ -237,6 +246,17 @@ def _as_real_array(x: SamplesLike, name: str) -> np.ndarray:
             "convert to an array of floats first"
         )
     return array.astype(np.float64, copy=False)
+
+
+def _refuse_integer_columns(x: SamplesLike, name: str) -> None:
+    """A DataFrame with integer columns beside real ones would be widened silently."""
+    kinds = getattr(getattr(x, "dtypes", None), "items", None)
+    integer = [str(column) for column, kind in kinds() if getattr(kind, "kind", "") in "iub"] if kinds else []
+    if integer:
+        raise SampleTypeError(
+            f"{name}: expected real-valued columns, got integers in {', '.join(integer)}; they look like labels or "
+            f"counts. Drop them, or pass {name}.astype(float) if they are measurements"
+        )
 
 
 def _low_precision(tensor: Any) -> np.ndarray:

@@ -61,7 +61,8 @@ def verify(
         with _refusals():
             from itssl.claims.ledger import plan, run
 
-            cells = plan(ids or None, level)
+            cells = plan([name.upper() for name in ids] or None, level)
+            out.mkdir(parents=True, exist_ok=True)
         show_progress = sys.stderr.isatty() if progress is None else progress
         ledger = run(cells, seed=seed, jobs=jobs, level=level, progress=show_progress)
         from itssl.reports.page import write_json, write_page
@@ -115,8 +116,8 @@ def show(id: str) -> None:
     from itssl.reports.tables import claim_text
 
     with _refusals():
-        require_known("claim", id, claims())
-    click.echo(claim_text(claims()[id]))
+        require_known("claim", id.upper(), claims())
+    click.echo(claim_text(claims()[id.upper()]))
 
 
 @main.command()
@@ -147,13 +148,14 @@ def estimate(
         configuration = dict(map(_key_value, options))
         x = read_samples(file, key=key)
         if other is None:
-            answer = entropy(x, **chosen, **configuration)
+            answer, shape = entropy(x, **chosen, **configuration), f"d={x.shape[1]}"
         else:
             y = read_samples(other, key=and_key)
             as_paired_samples(x, y, names=(file.name, other.name))
             answer = mutual_information(x, y, **chosen, **configuration)
+            shape = f"d={x.shape[1]} and {y.shape[1]}"
         answer = answer.in_bits() if bits else answer
-    click.echo(answer.to_json() if as_json else repr(answer))
+    click.echo(answer.to_json() if as_json else f"{answer!r}\n  bias: {answer.bias.value}; {shape}")
 
 
 @contextmanager

@@ -73,7 +73,7 @@ class Estimate:
     degrees_of_freedom: float = math.inf
     reference: Reference | None = None
     warnings: tuple[EstimateWarning, ...] = ()
-    diagnostics: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+    diagnostics: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}), hash=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "value", float(self.value))
@@ -137,14 +137,22 @@ class Estimate:
 
     def __str__(self) -> str:
         drawn = f", n={self.n}" if self.n else ""
-        return f"{format_with_error(self.value, self.standard_error)} {self.units} ({self.method}{drawn})"
+        return f"{self._number()} {self.units} ({self.method}{drawn})"
+
+    def _number(self) -> str:
+        """Value and error; a truth in closed form is called exact, an error that is not known "?"."""
+        if self.bias is Bias.EXACT and self.standard_error == 0:
+            return f"{self.value:.6g} (exact)"
+        if math.isfinite(self.value) and math.isnan(self.standard_error):
+            return f"{self.value:.4g} ± ?"
+        return format_with_error(self.value, self.standard_error)
 
     def __repr__(self) -> str:
         return "\n".join([str(self), *(f"  ! {warning}" for warning in self.warnings)])
 
     def _repr_html_(self) -> str:
         rows = {
-            "value": f"{format_with_error(self.value, self.standard_error)} {self.units}",
+            "value": f"{self._number()} {self.units}",
             "bias": self.bias.value,
             "method": self.method,
             "n": str(self.n),
@@ -179,7 +187,7 @@ def format_with_error(value: float, error: float) -> str:
     if not math.isfinite(value) or not math.isfinite(error):
         return f"{value:.6g}"
     if error == 0:
-        return f"{value:.6g} (exact)"
+        return f"{value:.6g} ± 0"
     digits = 1 - math.floor(math.log10(error))
     if not 0 <= digits <= 9:
         return f"{value:.3g} ± {error:.2g}"

@@ -41,6 +41,11 @@ save the samples with numpy.save
     if key is not None and suffix != ".npz":
         raise SampleFileError(f"{path.name}: expected no key, got {key!r}; only .npz files hold several arrays")
     array = _read_csv(path) if suffix == ".csv" else _read_numpy(path, key)
+    if suffix == ".csv" and array.size and (array == np.round(array)).all():
+        raise SampleFileError(
+            f"{path.name}: expected real-valued samples, got whole numbers only; they look like labels or "
+            "counts. If they are measurements, save them as floats with numpy.save"
+        )
     return as_samples(array, name=path.name)
 
 

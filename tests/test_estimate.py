@@ -23,7 +23,7 @@ def test_text():
 @pytest.mark.parametrize(
     ("value", "error", "text"),
     [
-        (1.23456, 0.0, "1.23456 (exact)"),
+        (1.23456, 0.0, "1.23456 ± 0"),
         (123.456, 12.3, "123 ± 12"),
         (1e-12, 1e-13, "1e-12 ± 1e-13"),
         (math.inf, math.nan, "inf"),
@@ -32,6 +32,16 @@ def test_text():
 )
 def test_rounding_follows_the_error(value, error, text):
     assert format_with_error(value, error) == text
+
+
+def test_only_closed_forms_are_called_exact():
+    exact = Estimate(value=0.5, standard_error=0.0, n=0, bias=Bias.EXACT, method="m")
+    assert str(exact) == "0.5 (exact) nats (m)"
+    saturated = Estimate(value=0.5, standard_error=0.0, n=9, bias=Bias.UNKNOWN, method="m")
+    assert str(saturated) == "0.5 ± 0 nats (m, n=9)"
+    unknown = Estimate(value=0.5, standard_error=math.nan, n=9, bias=Bias.UNKNOWN, method="m")
+    assert str(unknown) == "0.5 ± ? nats (m, n=9)"
+    assert hash(exact) != hash(saturated)
 
 
 def test_json_is_strict_and_complete():

@@ -6,7 +6,7 @@ from typing import Any, Literal
 import numpy as np
 
 from itssl.arrays import stream
-from itssl.choices import require_known
+from itssl.choices import UnknownNameError, require_known
 from itssl.claims.claim import Claim, World, claims
 from itssl.claims.decision import Decision, MonteCarlo, Outcome, Relation, Sides, decide
 from itssl.claims.verdict import Verdict
@@ -34,8 +34,11 @@ def check(
     <Outcome.HOLDS: 'HOLDS'>
     """
     if isinstance(claim, str):
-        require_known("claim", claim, claims())
-        claim = claims()[claim]
+        require_known("claim", claim.upper(), claims())
+        claim = claims()[claim.upper()]
+    elif not isinstance(claim, Claim):
+        raise UnknownNameError(f"claim: expected a claim or its identifier, got {claim!r}; see itssl.claims()")
+    registered = claims().get(claim.id) is claim and (world is None or isinstance(world, str))
     chosen = claim.find_control(control) if control is not None else None
     if isinstance(world, str):
         world = claim.world(world)
@@ -64,7 +67,7 @@ def check(
     return Verdict(
         claim=claim.id, kind=claim.kind, world=world.name, control=control, relation=claim.relation,
         tolerance=tolerance, assumptions=assumptions, false_verdict_rate=false_verdict_rate, seed=seed,
-        seconds=time.perf_counter() - start, **_fields(decision),
+        seconds=time.perf_counter() - start, registered=registered, **_fields(decision),
     )  # fmt: skip
 
 
@@ -104,7 +107,7 @@ def check_inequality(
     return Verdict(
         claim="derivation", kind="theorem", world="given by left and right", control=None, relation=Relation(relation),
         tolerance=MonteCarlo(margin), assumptions={}, false_verdict_rate=false_verdict_rate, seed=seed,
-        seconds=time.perf_counter() - start, **_fields(decision),
+        seconds=time.perf_counter() - start, registered=False, **_fields(decision),
     )  # fmt: skip
 
 

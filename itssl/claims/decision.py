@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from itssl.arrays import is_torch
 from itssl.choices import ParameterError, require_count
 from itssl.estimate import Bias, Estimate, student_quantile
 
@@ -235,7 +236,14 @@ def _parts(side: Any) -> tuple[Any, ...]:
 
 
 def _value(side: Any) -> float:
-    return float(np.mean(side.value if isinstance(side, Estimate) else side))
+    value = side.value if isinstance(side, Estimate) else side.detach().cpu().numpy() if is_torch(side) else side
+    try:
+        numbers = np.asarray(value, dtype=float)
+    except (TypeError, ValueError):
+        numbers = np.empty(0)
+    if not numbers.size:
+        raise ParameterError(f"sides: expected a number, an Estimate or an array of draws, got {value!r}")
+    return float(numbers.mean())
 
 
 def _bias(side: Any) -> Bias:

@@ -20,7 +20,10 @@ class ClaimError(AssertionError):
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """What a check found, and everything needed to repeat it. Has no truth value: use .outcome or .require()."""
+    """What a check found, and everything needed to repeat it. Has no truth value: use .outcome or .require().
+
+    ``registered`` says whether claim and world are itssl's own, so that their names suffice to repeat the check.
+    """
 
     claim: str
     kind: Kind
@@ -39,6 +42,7 @@ class Verdict:
     seed: int
     seconds: float
     reason: str = ""
+    registered: bool = True
 
     @property
     def margin(self) -> float:
@@ -56,7 +60,9 @@ class Verdict:
 
     @property
     def reproduce(self) -> str:
-        """A line of Python that repeats this check."""
+        """A line of Python that repeats this check, where names suffice."""
+        if not self.registered:
+            return f"the same call with seed={self.seed}"
         control = f", control={self.control!r}" if self.control else ""
         return f"itssl.check({self.claim!r}, {self.world!r}{control}, seed={self.seed})"
 

@@ -32,8 +32,9 @@ def tie_warnings(x: Samples, *, name: str = "x") -> tuple[EstimateWarning, ...]:
     return (
         EstimateWarning(
             code="ties",
-            message=f"{tied} of {len(x)} rows of {name} coincide with another row; repeated values mean copies or "
-            "atoms, and a law with atoms has differential entropy -inf",
+            message=f"{tied} of {len(x)} rows of {name} coincide with another row, by copying or because the law has "
+            "atoms; then differential entropy is -inf, copies count as evidence they are not, and nearest-neighbor "
+            "values are artifacts in either direction",
             cure="remove copies with numpy.unique(..., axis=0), or use an estimator for discrete data",
         ),
     )
@@ -63,6 +64,25 @@ def joint_support_warnings(x: Samples, y: Samples) -> tuple[EstimateWarning, ...
     return (*found, deterministic_warning(rank_x + rank_y - joint))
 
 
+def sample_warnings(x: Samples, *, name: str = "x") -> tuple[EstimateWarning, ...]:
+    """What one sample should carry: ties and singular support.
+
+    >>> sample_warnings(np.array([[0.0], [1.0], [2.0]]))
+    ()
+    """
+    return tie_warnings(x, name=name) + support_warnings(x, name=name)
+
+
+def pair_warnings(x: Samples, y: Samples) -> tuple[EstimateWarning, ...]:
+    """What a pair of samples should carry: ties of either, singular support, deterministic relation.
+
+    >>> x = np.random.default_rng(0).normal(size=(9, 1))
+    >>> [w.code for w in pair_warnings(x, x)]
+    ['deterministic']
+    """
+    return tie_warnings(x) + tie_warnings(y, name="y") + joint_support_warnings(x, y)
+
+
 def deterministic_warning(directions: int) -> EstimateWarning:
     """Code ``deterministic``: that many directions of x are linear functions of y."""
     return EstimateWarning(
@@ -82,8 +102,8 @@ def ceiling_warnings(value: float, ceiling: float, formula: str) -> tuple[Estima
     >>> ceiling_warnings(5.0, 5.3, "log n")[0].code
     'ceiling'
     """
-    if value < ceiling - CEILING_ZONE:
-        return ()
+    if not ceiling - CEILING_ZONE <= value <= ceiling + 1:
+        return ()  # far above it the formula has broken down, which is for other warnings to say
     return (
         EstimateWarning(
             code="ceiling",
@@ -101,7 +121,7 @@ def small_sample_warnings(standard_error: float, value: float, n: int) -> tuple[
     return (
         EstimateWarning(
             code="no_error_bar",
-            message=f"{n} rows are too few, or too often tied, to split for a standard error",
+            message=f"{n} rows are too few, too often tied, or saturated: their parts show no spread to learn from",
             cure="use more draws, or a smaller k",
         ),
     )

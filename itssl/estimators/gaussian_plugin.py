@@ -6,8 +6,8 @@ import numpy as np
 
 from itssl.arrays import SampleError, SamplesLike, as_paired_samples, as_samples, refuse_constant_columns
 from itssl.estimate import Bias, Estimate, Reference
-from itssl.estimators.diagnosis import deterministic_warning, joint_support_warnings, support_warnings
-from itssl.kernels.linalg import LOG_2PI, covariance, log_determinant, singular_threshold, whitening
+from itssl.estimators.diagnosis import deterministic_warning, pair_warnings, sample_warnings
+from itssl.kernels.linalg import LOG_2PI, column_std, covariance, log_determinant, singular_threshold, whitening
 
 REFERENCE = Reference(
     authors="Misra, Singh & Demchuk", title="Estimation of the entropy of a multivariate normal distribution",
@@ -69,14 +69,15 @@ class GaussianPlugin:
         n, d = x.shape
         if n <= d:
             raise SampleError(f"x: expected more rows than columns, got shape {x.shape}; draw more or reduce d")
-        warnings = support_warnings(x)
-        scale = x.std(axis=0)
-        log_det = -np.inf if warnings else float(log_determinant(covariance(x / scale))) + 2 * np.log(scale).sum()
+        warnings = sample_warnings(x)
+        singular = any(w.code == "singular_support" for w in warnings)
+        std = column_std(x)
+        log_det = -np.inf if singular else float(log_determinant(covariance(x / std))) + 2 * np.log(std).sum()
         return Estimate(
             value=0.5 * (log_det - log_determinant_bias(n, d) + d * (LOG_2PI + 1)),
-            standard_error=float("nan") if warnings else 0.5 * log_determinant_variance(n, d) ** 0.5,
+            standard_error=float("nan") if singular else 0.5 * log_determinant_variance(n, d) ** 0.5,
             n=n, bias=Bias.UPPER, method=repr(self), reference=REFERENCE, warnings=warnings,
-            diagnostics={"bias_correction": -0.5 * log_determinant_bias(n, d)},
+            diagnostics={"bias_correction_nats": -0.5 * log_determinant_bias(n, d)},
         )  # fmt: skip
 
     def mutual_information(self, x: SamplesLike, y: SamplesLike, /) -> Estimate:
@@ -111,14 +112,14 @@ class GaussianPlugin:
         rho2 = np.linalg.svd(basis_x.T @ basis_y / (n - 1), compute_uv=False) ** 2
         shared = int((rho2 >= 1 - singular_threshold(n, d_x + d_y)).sum())
         bias = 0.5 * (log_determinant_bias(n, d_x) + log_determinant_bias(n, d_y) - log_determinant_bias(n, d_x + d_y))
-        warnings = joint_support_warnings(x, y)
+        warnings = pair_warnings(x, y)
         if shared and not any(w.code == "deterministic" for w in warnings):
             warnings = (*warnings, deterministic_warning(shared))
         return Estimate(
             value=np.inf if shared else -0.5 * float(np.log1p(-rho2).sum()) - bias,
             standard_error=float("nan") if shared else _information_variance(n, d_x, d_y, rho2) ** 0.5,
             n=n, bias=Bias.UNKNOWN, method=repr(self), reference=REFERENCE, warnings=warnings,
-            diagnostics={"bias_correction": -bias, "rank_x": d_x, "rank_y": d_y},
+            diagnostics={"bias_correction_nats": -bias, "rank_x": d_x, "rank_y": d_y},
         )  # fmt: skip
 
 

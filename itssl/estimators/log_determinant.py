@@ -14,7 +14,8 @@ def logdet_entropy(z: Float[Any, "n d"], *, ridge: float = 0.0) -> Float[Any, ""
 
     Ĉ is the unbiased covariance. Without ridge this is the entropy of the Gaussian with the sample's covariance: at the
     population covariance an upper bound of h(Z); on n draws it lies below that by the log-determinant's bias (see
-    ``gaussian_plugin.log_determinant_bias``), and is −inf for n ≤ d. With ``ridge`` = 1/β it is the LogDet
+    ``gaussian_plugin.log_determinant_bias``), and is −inf, with zero gradient, for n ≤ d or
+    dependent columns. With ``ridge`` = 1/β it is the LogDet
     entropy [1], the Gaussian bound for Z + N(0, I/β); values at different ridges are not comparable.
 
     Raises SampleError for inadmissible z, ParameterError for a negative ridge.

@@ -14,15 +14,15 @@ from itssl.arrays import (
     refuse_constant_columns,
 )
 from itssl.choices import require_count, require_known
-from itssl.estimate import Bias, Estimate, EstimateWarning, Reference
+from itssl.estimate import Bias, Estimate, Reference
 from itssl.estimators.diagnosis import (
     ceiling_warnings,
-    joint_support_warnings,
+    pair_warnings,
+    sample_warnings,
     small_sample_warnings,
-    support_warnings,
-    tie_warnings,
 )
 from itssl.estimators.error_bars import subsampling_standard_error
+from itssl.kernels.linalg import column_std
 from itssl.kernels.neighbors import METRICS, Metric, marginal_counts, neighbors
 
 
@@ -41,8 +41,7 @@ def log_unit_ball_volume(d: int, metric: Metric) -> float:
 
 def standardized(x: Samples) -> Samples:
     """Columns centered and divided by their standard deviation."""
-    centered = x - x.mean(axis=0)
-    return centered / centered.std(axis=0, ddof=1)
+    return (x - x.mean(axis=0)) / column_std(x)
 
 
 @dataclass(frozen=True)
@@ -70,7 +69,7 @@ class KozachenkoLeonenko:
     )  # fmt: skip
 
     def __post_init__(self) -> None:
-        require_count("k", self.k)
+        object.__setattr__(self, "k", require_count("k", self.k))
         require_known("metric", self.metric, METRICS)
 
     def entropy(self, x: SamplesLike, /) -> Estimate:
@@ -92,7 +91,7 @@ class KozachenkoLeonenko:
         return Estimate(
             value=value, standard_error=error, degrees_of_freedom=freedom, n=len(x), bias=Bias.UNKNOWN,
             method=repr(self), reference=self.REFERENCE,
-            warnings=tie_warnings(x) + support_warnings(x) + small_sample_warnings(error, value, len(x)),
+            warnings=sample_warnings(x) + small_sample_warnings(error, value, len(x)),
         )  # fmt: skip
 
     def mutual_information(self, x: SamplesLike, y: SamplesLike, /) -> Estimate:
@@ -110,6 +109,7 @@ class KozachenkoLeonenko:
             a, b = u[rows], v[rows]
             return self._entropy(a) + self._entropy(b) - self._entropy(np.hstack([a, b]))
 
+        ceiling = _ceiling(len(x), self.k)
         value = information(slice(None))
         error, freedom = (
             subsampling_standard_error(information, len(x), smallest_block=2 * self.k + 2)
@@ -119,8 +119,9 @@ class KozachenkoLeonenko:
         return Estimate(
             value=value, standard_error=error, degrees_of_freedom=freedom, n=len(x), bias=Bias.UNKNOWN,
             method=repr(self), reference=self.REFERENCE,
-            warnings=_pair_warnings(x, y) + small_sample_warnings(error, value, len(x)),
-            diagnostics={"standardized": 1.0},
+            warnings=ceiling_warnings(value, ceiling, "ψ(n) − ψ(k)")
+            + pair_warnings(x, y) + small_sample_warnings(error, value, len(x)),
+            diagnostics={"standardized": 1.0, "ceiling_nats": ceiling},
         )  # fmt: skip
 
     def _entropy(self, x: Samples) -> float:
@@ -169,7 +170,8 @@ class KSG:
     )  # fmt: skip
 
     def __post_init__(self) -> None:
-        require_count("k", self.k)
+        object.__setattr__(self, "k", require_count("k", self.k))
+        require_known("standardize", self.standardize, [True, False])
         require_known("variant", self.variant, [1, 2])
         require_known("metric", self.metric, METRICS)
 
@@ -183,20 +185,18 @@ class KSG:
         refuse_constant_columns(x)
         refuse_constant_columns(y, name="y")
         _require_more_than_k(len(x), self.k, "x and y")
-        from scipy.special import digamma
-
         u, v = (standardized(x), standardized(y)) if self.standardize else (x, y)
         value = self._information(u, v)
         error, freedom = subsampling_standard_error(
             lambda rows: self._information(u[rows], v[rows]), len(x), smallest_block=2 * self.k + 2
         )
-        ceiling = float(digamma(len(x)) - digamma(self.k))
+        ceiling = _ceiling(len(x), self.k)
         return Estimate(
             value=value, standard_error=error, degrees_of_freedom=freedom, n=len(x), bias=Bias.UNKNOWN,
             method=repr(self), reference=self.REFERENCE,
             warnings=ceiling_warnings(value, ceiling, "ψ(n) − ψ(k)")
-            + _pair_warnings(x, y) + small_sample_warnings(error, value, len(x)),
-            diagnostics={"standardized": float(self.standardize), "ceiling": ceiling},
+            + pair_warnings(x, y) + small_sample_warnings(error, value, len(x)),
+            diagnostics={"standardized": float(self.standardize), "ceiling_nats": ceiling},
         )  # fmt: skip
 
     def _information(self, x: Samples, y: Samples) -> float:
@@ -209,8 +209,11 @@ class KSG:
         return constant - 1 / self.k - float((digamma(n_x) + digamma(n_y)).mean())
 
 
-def _pair_warnings(x: Samples, y: Samples) -> tuple[EstimateWarning, ...]:
-    return tie_warnings(x) + tie_warnings(y, name="y") + joint_support_warnings(x, y)
+def _ceiling(n: int, k: int) -> float:
+    """ψ(n) − ψ(k): what KSG returns for y = x, and about what a noiseless relation can reach."""
+    from scipy.special import digamma
+
+    return float(digamma(n) - digamma(k))
 
 
 def _require_more_than_k(n: int, k: int, name: str) -> None:

@@ -16,7 +16,7 @@ from itssl.arrays import (
 )
 from itssl.choices import require_known, require_positive
 from itssl.estimate import Bias, Estimate, Reference
-from itssl.estimators.diagnosis import ceiling_warnings
+from itssl.estimators.diagnosis import ceiling_warnings, pair_warnings, sample_warnings
 from itssl.kernels.linalg import LOG_2PI
 from itssl.kernels.pairwise import kernel_sums
 
@@ -58,7 +58,7 @@ class PairwiseMixture:
     )  # fmt: skip
 
     def __post_init__(self) -> None:
-        require_positive("var", self.var)
+        object.__setattr__(self, "var", require_positive("var", self.var))
         require_known("bound", self.bound, ["lower", "upper"])
 
     def entropy(self, x: SamplesLike, /) -> Estimate:
@@ -68,7 +68,8 @@ class PairwiseMixture:
         terms = _bound_terms(x, self.var)
         value, influence = terms.lower if self.bound == "lower" else terms.upper
         excess = value - x.shape[1] / 2 * (LOG_2PI + 1 + np.log(self.var))
-        return self._estimate(value, influence, ceiling_warnings(excess, np.log(len(x)), "log n (over one component)"))
+        warnings = ceiling_warnings(excess, np.log(len(x)), "log n (over one component)") + sample_warnings(x)
+        return self._estimate(value, influence, warnings)
 
     def mutual_information(self, x: SamplesLike, y: SamplesLike, /) -> Estimate:
         """Bound on I(X̃; Ỹ) of the noisy empirical mixture over pairs, noise var in every coordinate of both blocks.
@@ -82,7 +83,8 @@ class PairwiseMixture:
         h_x, h_y, h_xy = (_bound_terms(z, self.var) for z in (x, y, np.hstack([x, y])))
         a, b, c = (h_x.lower, h_y.lower, h_xy.upper) if self.bound == "lower" else (h_x.upper, h_y.upper, h_xy.lower)
         value = a[0] + b[0] - c[0]
-        return self._estimate(value, a[1] + b[1] - c[1], ceiling_warnings(value, np.log(len(x)), "log n"))
+        warnings = ceiling_warnings(value, np.log(len(x)), "log n") + pair_warnings(x, y)
+        return self._estimate(value, a[1] + b[1] - c[1], warnings)
 
     def _estimate(self, value: float, influence: np.ndarray, warnings: tuple) -> Estimate:
         n = len(influence)

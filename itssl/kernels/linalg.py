@@ -38,7 +38,9 @@ def offdiagonal_energy(z: Float[Any, "n d"]) -> Float[Any, ""]:
 
 
 def log_determinant(matrix: Float[Any, "d d"]) -> Float[Any, ""]:
-    """log |M| of a symmetric positive definite matrix by Cholesky; −inf where it is not positive definite.
+    """log |M| of a symmetric positive definite matrix by Cholesky; −inf where it is singular to rounding.
+
+    Singular means: a pivot is below 64·d·eps of its diagonal entry, so that the column depends on the earlier ones.
 
     >>> float(log_determinant(np.diag([1.0, np.e])))
     1.0
@@ -48,13 +50,28 @@ def log_determinant(matrix: Float[Any, "d d"]) -> Float[Any, ""]:
     xp: ModuleType = namespace(matrix)
     if xp is np:
         try:
-            return 2 * np.log(np.diagonal(np.linalg.cholesky(matrix))).sum()
+            factor = np.linalg.cholesky(matrix)
         except np.linalg.LinAlgError:
-            return np.float64(-np.inf)
-    factor, failed = xp.linalg.cholesky_ex(matrix)
-    if int(failed):
+            return matrix.dtype.type(-np.inf)
+    else:
+        factor, failed = xp.linalg.cholesky_ex(matrix)
+        if int(failed):
+            return matrix.sum() * 0 - xp.inf
+    pivots, rounding = factor.diagonal(), 64 * len(matrix) * xp.finfo(matrix.dtype).eps
+    if bool((pivots**2 <= rounding * matrix.diagonal()).any()):
         return matrix.sum() * 0 - xp.inf
-    return 2 * factor.diagonal().log().sum()
+    return 2 * xp.log(pivots).sum()
+
+
+def column_std(x: Samples) -> Float[np.ndarray, " d"]:
+    """Standard deviation of each column (n − 1), without under- or overflow of the squares.
+
+    >>> column_std(np.array([[0.0, 0.0], [2e-200, 2e200]]))
+    array([1.41421356e-200, 1.41421356e+200])
+    """
+    centered = x - x.mean(axis=0)
+    largest = np.abs(centered).max(axis=0)
+    return largest * np.sqrt(((centered / largest) ** 2).sum(axis=0) / (len(x) - 1))
 
 
 def singular_threshold(n: int, d: int) -> float:
@@ -74,8 +91,7 @@ def whitening(x: Samples) -> tuple[Float[np.ndarray, "n r"], int]:
     2
     """
     n, d = x.shape
-    centered = x - x.mean(0)
-    standard = centered / np.sqrt((centered**2).sum(0) / (n - 1))
+    standard = (x - x.mean(0)) / column_std(x)
     values, vectors = np.linalg.eigh(standard.T @ standard / (n - 1))
     kept = values > values[-1] * singular_threshold(n, d)
     return standard @ (vectors[:, kept] / np.sqrt(values[kept])), int(kept.sum())

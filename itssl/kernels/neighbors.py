@@ -17,7 +17,7 @@ from itssl.arrays import Samples
 Metric: TypeAlias = Literal["euclidean", "chebyshev"]
 METRICS: tuple[Metric, ...] = ("euclidean", "chebyshev")
 
-_TREE_DIMENSIONS = 9  # above it all pairs are faster than a kd-tree on independent columns at n = 10⁴
+_TREE_DIMENSIONS = 14  # on independent columns, n = 10⁴, two cores: tree 0.99 s, all pairs 2.15 s at d = 14
 _TILE_BYTES = 2**25
 _SPARE_CANDIDATES = 8
 

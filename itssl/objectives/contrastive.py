@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from itssl.arrays import as_matching_matrices, as_matrix
+from itssl.arrays import SampleError, as_matching_matrices, as_matrix
 from itssl.choices import require_positive
 from itssl.estimate import Bias, Reference
 
@@ -50,7 +50,7 @@ def infonce_terms(
     >>> print(f"{infonce_terms(z, z, temperature=0.1).information():.4f} of {np.log(4):.4f}")
     1.3862 of 1.3863
     """
-    require_positive("temperature", temperature)
+    temperature = require_positive("temperature", temperature)
     xp, z_a, z_b = as_matching_matrices(z_a, z_b)
     if normalize:
         z_a, z_b = (z / xp.sqrt((z**2).sum(1)).clip(1e-12)[:, None] for z in (z_a, z_b))
@@ -61,11 +61,14 @@ def contrast(scores: Float[Any, "n n"], *, symmetric: bool = False) -> InfoNCETe
     """InfoNCE from a critic's scores, scores[i, j] = critic(x_i, y_j), pairs on the diagonal.
 
     The bound is nearly tight for critic log p(y|x)/p(y) while I ≪ log n. ``symmetric`` averages over rows and columns.
+    Raises SampleError for inadmissible or rectangular scores.
 
     >>> print(f"{contrast(np.zeros((8, 8))).information():.1f}")
     0.0
     """
     xp, scores = as_matrix(scores, name="scores")
+    if scores.shape[0] != scores.shape[1]:
+        raise SampleError(f"scores: expected one row and one column a pair, got shape {tuple(scores.shape)}")
     log_partition = _logsumexp(xp, scores, 1).mean()
     if symmetric:
         log_partition = (log_partition + _logsumexp(xp, scores, 0).mean()) / 2

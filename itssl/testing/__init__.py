@@ -1,1 +1,5 @@
 """For users' own tests: hypothesis strategies. The only importer of hypothesis."""
+
+import lazy_loader as _lazy
+
+__getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)

@@ -7,6 +7,7 @@ import pytest
 
 import itssl
 from itssl import Assumption, Bias, ClaimError, Estimate, Outcome, Reference, Relation, Sides, World, claim
+from itssl.choices import ParameterError
 from itssl.claims.verdict import Verdict
 
 WORLD = World(name="zero", make=lambda: 0.0)
@@ -63,8 +64,25 @@ def test_a_world_of_ones_own():
 
 
 def test_require_says_how_to_repeat():
-    with pytest.raises(ClaimError, match=r"expected HOLDS; repeat with itssl.check\('T01', \"user's float\", seed=0\)"):
+    with pytest.raises(ClaimError, match="expected HOLDS; repeat with the same call with seed=0"):
         itssl.check(toy(), 7.0).require()
+
+
+def test_registered_verdicts_repeat_from_their_line():
+    verdict = itssl.check("C10", "d=1, shifted", seed=5)
+    assert eval(verdict.reproduce, {"itssl": itssl}).gap == verdict.gap
+    refuted = itssl.check("C10", control="+(d/2) log 2π", seed=5)
+    assert eval(refuted.reproduce, {"itssl": itssl}).gap == refuted.gap
+
+
+def test_sides_may_be_tensors_and_nothing_else_odd():
+    import torch
+
+    found = itssl.check_equality(lambda rng: torch.tensor(rng.normal(size=99), requires_grad=True), 0.0, margin=0.1)
+    assert found.outcome is Outcome.HOLDS
+    for odd in (None, "a", []):
+        with pytest.raises(ParameterError, match="sides: expected a number, an Estimate or an array"):
+            itssl.check_equality(lambda rng, odd=odd: odd, 0.0, margin=0.1)
 
 
 def test_verdict_has_no_truth_value():

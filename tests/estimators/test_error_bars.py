@@ -27,4 +27,5 @@ def test_blocks_are_disjoint_and_cover_the_sample():
 def test_too_small_or_infinite():
     assert np.isnan(subsampling_standard_error(lambda rows: 0.0, 9, smallest_block=5)[0])
     assert np.isnan(subsampling_standard_error(lambda rows: -np.inf, 100, smallest_block=5)[0])
-    assert subsampling_standard_error(lambda rows: 0.0, 10, smallest_block=5) == (0.0, 8.0)
+    assert np.isnan(subsampling_standard_error(lambda rows: 4.0, 100, smallest_block=5)[0])
+    assert subsampling_standard_error(lambda rows: float(rows[0]), 10, smallest_block=5)[1] == 8.0

@@ -185,6 +185,11 @@ def test_copies_are_reported_never_jittered():
     pairs = KozachenkoLeonenko(k=1).entropy(x)
     assert pairs.value == -np.inf
     assert [w.code for w in pairs.warnings] == ["ties"]
+    lattice = np.random.default_rng(0).integers(0, 3, size=(2, 1000)).astype(float)
+    artifact = KSG().mutual_information(*lattice)
+    assert artifact.value > artifact.diagnostics["ceiling_nats"]  # far off, for independent data
+    assert "ceiling" not in {w.code for w in artifact.warnings}
+    assert "artifacts in either direction" in artifact.warnings[0].message
     assert "200 of 200 rows" in pairs.warnings[0].message
     wide = KozachenkoLeonenko(k=4).entropy(x)
     assert np.isfinite(wide.value)
