@@ -112,10 +112,10 @@ def test_verify_json_is_the_only_thing_on_stdout(folder: Path, monkeypatch: pyte
 
 def test_verify_refuses_with_2(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     register(monkeypatch, toy("T5", {"slow": 0.0}, {}, level="full"))
-    unknown = _run("verify", "c17")
+    unknown = _run("verify", "c177")
     assert unknown.exit_code == 2
     assert unknown.stderr.startswith("Error: claim: expected one of 'C02', ")
-    assert "got 'c17'; did you mean 'C17'?" in unknown.stderr
+    assert "got 'C177'; did you mean 'C17'?" in unknown.stderr
     assert unknown.stderr.count("\n") == 1
     assert _run("verify", "--quick", "--full").exit_code == 2
     assert _run("verify", "--jobs", "0").exit_code == 2
@@ -185,7 +185,9 @@ def test_estimate_of_two_files_takes_method_options_and_bits(samples: Path) -> N
     x, y = np.load("x.npy"), np.load("y.npy")
     expected = itssl.mutual_information(x, y, method="ksg", k=5, standardize=False)
     options = ["--method", "ksg", "--option", "k=5", "--option", "standardize=false"]
-    assert _run("estimate", "x.npy", "--and", "y.npy", *options).stdout == f"{expected!r}\n"
+    assert _run("estimate", "x.npy", "--and", "y.npy", *options).stdout == (
+        f"{expected!r}\n  bias: unknown; d={x.shape[1]} and {y.shape[1] if y.ndim == 2 else 1}\n"
+    )
     in_bits = _run("estimate", "x.npy", "--and", "y.npy", *options, "--bits", "--json").stdout
     assert json.loads(in_bits) == expected.in_bits().to_dict()
 

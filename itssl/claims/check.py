@@ -85,7 +85,8 @@ def check_inequality(
 
     Each side is a number or a function of a numpy Generator that returns a number, an Estimate, or an array of
     draws to average. Both sides get equal generators, so that they see the same draws and the gap is paired. Average
-    at least 50 draws in a replicate: the rule needs gaps that are not too skewed. Estimates keep their direction: a
+    at least 50 draws in a replicate: the rule needs gaps that are not too skewed, and cannot see events so rare that no
+    replicate meets one. Estimates keep their direction: a
     LOWER estimate on the left cannot certify "<=".
     Raises UnknownNameError for another relation, ParameterError for a bad margin.
 

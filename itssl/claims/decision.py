@@ -139,9 +139,11 @@ def decide(
         if not np.isfinite(gaps).all():
             reason = f"the gap of replicate {int(np.argmin(np.isfinite(gaps).all(axis=1)))} is not finite"
             break
-        error_rate = false_verdict_rate / (len(looks) * gaps.shape[1])
-        low, high, margin = _gap_range(left, right, gaps, tolerance, error_rate)
-        outcome = _combine([_judge(relation, *ends) for ends in zip(low, high, margin, strict=True)])
+        if isinstance(tolerance, FloatingPoint):
+            outcome = _judge_roundings(relation, left, right, tolerance)
+        else:
+            error_rate = false_verdict_rate / (len(looks) * gaps.shape[1])
+            outcome = _judge_means(relation, left, right, tolerance, error_rate)
         if outcome is not Outcome.UNDECIDED:
             break
     outcome, reason = _refuse_uncertified(outcome, relation, sides[0], reason)
@@ -157,16 +159,27 @@ def _looks(first: int, last: int) -> list[int]:
     return looks
 
 
-def _gap_range(
-    left: np.ndarray, right: np.ndarray, gaps: np.ndarray, tolerance: Tolerance, error_rate: float
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Lower and upper end of the gap, and the margin, by part."""
-    if isinstance(tolerance, FloatingPoint):
-        scale = np.maximum(1.0, np.maximum(np.abs(left), np.abs(right))).max(axis=0)
-        return gaps.min(axis=0), gaps.max(axis=0), tolerance.ulps * np.finfo(float).eps * tolerance.condition * scale
-    n = len(gaps)
+def _judge_roundings(relation: Relation, left: np.ndarray, right: np.ndarray, tolerance: FloatingPoint) -> Outcome:
+    """Every gap must be within rounding of its own sides; one that is not refutes."""
+    margin = tolerance.ulps * np.finfo(float).eps * tolerance.condition * _scale(left, right)
+    gaps = left - right
+    judged = [_judge(relation, gap, gap, m) for gap, m in zip(gaps.ravel(), margin.ravel(), strict=True)]
+    return _combine(judged)
+
+
+def _judge_means(
+    relation: Relation, left: np.ndarray, right: np.ndarray, tolerance: MonteCarlo, error_rate: float
+) -> Outcome:
+    """Student-t intervals of the mean gap, by part; the margin is widened by the rounding of the sides themselves."""
+    n, gaps = len(left), left - right
     half = student_quantile(1 - error_rate / 2, n - 1) * gaps.std(axis=0, ddof=1) / math.sqrt(n)
-    return gaps.mean(axis=0) - half, gaps.mean(axis=0) + half, np.full(gaps.shape[1], tolerance.margin)
+    margin = tolerance.margin + 8 * np.finfo(float).eps * _scale(left, right).max(axis=0)
+    low, high = gaps.mean(axis=0) - half, gaps.mean(axis=0) + half
+    return _combine([_judge(relation, *ends) for ends in zip(low, high, margin, strict=True)])
+
+
+def _scale(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    return np.maximum(1.0, np.maximum(np.abs(left), np.abs(right)))
 
 
 def _judge(relation: Relation, low: float, high: float, margin: float) -> Outcome:
@@ -238,7 +251,7 @@ def _parts(side: Any) -> tuple[Any, ...]:
 def _value(side: Any) -> float:
     value = side.value if isinstance(side, Estimate) else side.detach().cpu().numpy() if is_torch(side) else side
     try:
-        numbers = np.asarray(value, dtype=float)
+        numbers = np.empty(0) if value is None else np.asarray(value, dtype=float)
     except (TypeError, ValueError):
         numbers = np.empty(0)
     if not numbers.size:

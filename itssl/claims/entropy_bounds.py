@@ -68,17 +68,19 @@ def pairwise_distances_bound_mixture_entropy(world: KnownComponents, rng: np.ran
     r"""Bhattacharyya bound ≤ h ≤ KL bound ≤ log N + h(component), for a mixture whose components are known.
 
     h ≷ Σ c_i h(p_i) − Σ_i c_i log Σ_j c_j e^{−D_ij}, D the KL divergence (upper) or the Bhattacharyya distance
-    (lower). Both are exact when the components form clusters. The truth h = h(component) + E log(N_T(z)/p(z)) is a
+    (lower). Both are exact when the components form clusters. The lower bound is the upper one of components
+    four times as wide, less d log 2 ("widened"). The truth h = h(component) + E log(N_T(z)/p(z)) is a
     Monte-Carlo mean.
     """
     bounds = pairwise_entropy_bounds(world.centers, var=world.var)
     entropy = _mixture_entropy(world, rng)
     n, d = world.centers.shape
+    widened = pairwise_entropy_bounds(world.centers, var=4 * world.var).upper - d * float(np.log(2))
     saturated = float(np.log(n)) + _component_entropy(d, world.var)
     return Sides(
-        left=(bounds.lower, entropy, bounds.upper),
-        right=(entropy, bounds.upper, saturated),
-        parts=("lower ≤ h", "h ≤ upper", "upper ≤ log N + component"),
+        left=(bounds.lower, entropy, bounds.upper, bounds.lower, widened),
+        right=(entropy, bounds.upper, saturated, widened, bounds.lower),
+        parts=("lower ≤ h", "h ≤ upper", "upper ≤ log N + component", "lower ≤ widened", "widened ≤ lower"),
         measured={"lower": float(bounds.lower), "h": entropy, "upper": float(bounds.upper)},
     )
 

@@ -92,8 +92,8 @@ def entropy_plus_cross_term_bounds_information(
     r"""h(Z) + E log q(Z|Z') ≤ I(Z;Z') ≤ I(Z;X') ≤ I(X;X'), for every conditional density q.
 
     The first step loses E KL(p(z|z')‖q(z|z')); the others are data processing: Z = f(X), Z' = f(X'). With prototypes
-    T the views are independent given T, so the last step is I(X;X') ≤ H(T) = log N.
-    Closed forms for linear-Gaussian data; for mixtures every term is a mean over the same draws.
+    T the views are independent given T, so that I(Z;Z') ≤ H(T) = log N. Closed forms for linear-Gaussian data; for
+    mixtures, where h + E log q ≤ I(Z;Z') ≤ log N is checked, every term is a mean over the same draws.
     """
     if isinstance(world, LinearGaussianChain):
         return _linear_chain(world, rng)

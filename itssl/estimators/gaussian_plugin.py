@@ -46,7 +46,9 @@ class GaussianPlugin:
 
     Both are exactly unbiased on Gaussian draws: the log-determinants are corrected by their Wishart bias [1]. Of all
     laws with this covariance the Gaussian has the largest entropy, so for other laws the entropy is an upper
-    bound; the mutual information then has no direction. Standard errors are those of Gaussian draws.
+    bound once n ≫ d (with heavy tails and few draws the correction falls short: −0.03 nats for Student's t with 4
+    degrees of freedom at n = 5); the mutual information then has no direction. Standard errors are those of
+    Gaussian draws.
 
     References
     ----------
@@ -85,7 +87,8 @@ class GaussianPlugin:
 
         The bias ½[b(d_x)+b(d_y)−b(d_x+d_y)], with b that of a log-determinant, is exact for Gaussian draws. The
         variance is that of independent blocks (Wilks' Λ is a product of beta variables [1]) plus Σρ_i²/(n−1), the
-        leading term under dependence; on independent data it overshoots (1.4 times the spread at n = 100, d = 1).
+        leading term under dependence. It overshoots on independent data (1.4 times the spread at n = 100, d = 1) and
+        falls short under strong dependence with many dimensions (0.81 at n = 40, d = 10, ρ = 0.95).
         Each block may be rank-deficient (then its support is used, with a warning); if one is a linear function of
         the other the value is inf with the warning ``deterministic``.
         Raises SampleError for n ≤ d_x + d_y, constant columns and inadmissible samples.
@@ -109,15 +112,17 @@ class GaussianPlugin:
                 f"x and y: expected more rows than the {d_x} + {d_y} dimensions together, got {n} rows; "
                 "draw more or reduce the dimension"
             )
-        rho2 = np.linalg.svd(basis_x.T @ basis_y / (n - 1), compute_uv=False) ** 2
-        shared = int((rho2 >= 1 - singular_threshold(n, d_x + d_y)).sum())
+        # The residual of y on x gives the sines of the canonical angles, which keep their digits where cosines are 1.
+        residual = basis_y - basis_x @ (basis_x.T @ basis_y) / (n - 1)
+        sines = np.minimum(np.linalg.svd(residual, compute_uv=False) / np.sqrt(n - 1), 1.0)
+        shared = int((sines <= singular_threshold(n, d_x + d_y)).sum())
         bias = 0.5 * (log_determinant_bias(n, d_x) + log_determinant_bias(n, d_y) - log_determinant_bias(n, d_x + d_y))
         warnings = pair_warnings(x, y)
         if shared and not any(w.code == "deterministic" for w in warnings):
             warnings = (*warnings, deterministic_warning(shared))
         return Estimate(
-            value=np.inf if shared else -0.5 * float(np.log1p(-rho2).sum()) - bias,
-            standard_error=float("nan") if shared else _information_variance(n, d_x, d_y, rho2) ** 0.5,
+            value=np.inf if shared else -float(np.log(sines).sum()) - bias,
+            standard_error=float("nan") if shared else _information_variance(n, d_x, d_y, 1 - sines**2) ** 0.5,
             n=n, bias=Bias.UNKNOWN, method=repr(self), reference=REFERENCE, warnings=warnings,
             diagnostics={"bias_correction_nats": -bias, "rank_x": d_x, "rank_y": d_y},
         )  # fmt: skip

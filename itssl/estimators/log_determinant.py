@@ -13,7 +13,7 @@ def logdet_entropy(z: Float[Any, "n d"], *, ridge: float = 0.0) -> Float[Any, ""
     r"""½ log((2πe)^d |Ĉ + ridge·I|) in nats, for numpy arrays or torch tensors; keeps gradients.
 
     Ĉ is the unbiased covariance. Without ridge this is the entropy of the Gaussian with the sample's covariance: at the
-    population covariance an upper bound of h(Z); on n draws it lies below that by the log-determinant's bias (see
+    population covariance an upper bound of h(Z); on n draws it lies below that by half the log-determinant's bias (see
     ``gaussian_plugin.log_determinant_bias``), and is −inf, with zero gradient, for n ≤ d or
     dependent columns. With ``ridge`` = 1/β it is the LogDet
     entropy [1], the Gaussian bound for Z + N(0, I/β); values at different ridges are not comparable.

@@ -144,6 +144,8 @@ class KSG:
     - variant 1: ψ(k) + ψ(n) − ⟨ψ(n_x+1) + ψ(n_y+1)⟩, n_x the rows *strictly* nearer in x than the k-th joint neighbor;
     - variant 2: ψ(k) − 1/k + ψ(n) − ⟨ψ(n_x) + ψ(n_y)⟩, n_x the rows within the largest ‖Δx‖ of the k joint neighbors.
 
+    Where joint distances tie, the k neighbors of variant 2 are not unique and neither is its value.
+
     ``standardize`` divides each column by its standard deviation, so that units do not change the answer;
     ``standardize=False`` is the textbook estimator. No clipping at zero, no jitter. Values near the ceiling ψ(n) − ψ(k)
     carry a warning. The bias has no fixed direction (none is seen on independent data; dependence in
@@ -190,11 +192,11 @@ class KSG:
         error, freedom = subsampling_standard_error(
             lambda rows: self._information(u[rows], v[rows]), len(x), smallest_block=2 * self.k + 2
         )
-        ceiling = _ceiling(len(x), self.k)
+        ceiling = _ceiling(len(x), self.k) - (1 / self.k if self.variant == 2 else 0)
         return Estimate(
             value=value, standard_error=error, degrees_of_freedom=freedom, n=len(x), bias=Bias.UNKNOWN,
             method=repr(self), reference=self.REFERENCE,
-            warnings=ceiling_warnings(value, ceiling, "ψ(n) − ψ(k)")
+            warnings=ceiling_warnings(value, ceiling, "ψ(n) − ψ(k)" + (" − 1/k" if self.variant == 2 else ""))
             + pair_warnings(x, y) + small_sample_warnings(error, value, len(x)),
             diagnostics={"standardized": float(self.standardize), "ceiling_nats": ceiling},
         )  # fmt: skip

@@ -15,8 +15,8 @@ from itssl.arrays import (
     refuse_constant_columns,
 )
 from itssl.choices import require_known, require_positive
-from itssl.estimate import Bias, Estimate, Reference
-from itssl.estimators.diagnosis import ceiling_warnings, pair_warnings, sample_warnings
+from itssl.estimate import Bias, Estimate, EstimateWarning, Reference
+from itssl.estimators.diagnosis import CEILING_ZONE, pair_warnings, sample_warnings
 from itssl.kernels.linalg import LOG_2PI
 from itssl.kernels.pairwise import kernel_sums
 
@@ -68,7 +68,7 @@ class PairwiseMixture:
         terms = _bound_terms(x, self.var)
         value, influence = terms.lower if self.bound == "lower" else terms.upper
         excess = value - x.shape[1] / 2 * (LOG_2PI + 1 + np.log(self.var))
-        warnings = ceiling_warnings(excess, np.log(len(x)), "log n (over one component)") + sample_warnings(x)
+        warnings = _saturation_warnings(excess, len(x)) + sample_warnings(x)
         return self._estimate(value, influence, warnings)
 
     def mutual_information(self, x: SamplesLike, y: SamplesLike, /) -> Estimate:
@@ -83,14 +83,15 @@ class PairwiseMixture:
         h_x, h_y, h_xy = (_bound_terms(z, self.var) for z in (x, y, np.hstack([x, y])))
         a, b, c = (h_x.lower, h_y.lower, h_xy.upper) if self.bound == "lower" else (h_x.upper, h_y.upper, h_xy.lower)
         value = a[0] + b[0] - c[0]
-        warnings = ceiling_warnings(value, np.log(len(x)), "log n") + pair_warnings(x, y)
+        warnings = _saturation_warnings(value, len(x)) + pair_warnings(x, y)
         return self._estimate(value, a[1] + b[1] - c[1], warnings)
 
     def _estimate(self, value: float, influence: np.ndarray, warnings: tuple) -> Estimate:
         n = len(influence)
         return Estimate(
             value=value, standard_error=influence.std(ddof=1) / np.sqrt(n), n=n,
-            bias=Bias.LOWER if self.bound == "lower" else Bias.UPPER, method=repr(self), reference=self.REFERENCE,
+            bias=Bias.LOWER if self.bound == "lower" else Bias.UPPER,
+            method=f"{self!r} of the noisy empirical mixture", reference=self.REFERENCE,
             warnings=warnings, diagnostics={"var": self.var},
         )  # fmt: skip
 
@@ -114,6 +115,20 @@ def pairwise_entropy_bounds(z: Float[Any, "n d"], *, var: float) -> EntropyBound
         return EntropyBounds(z.dtype.type(lower), z.dtype.type(upper))
     log_sums = _torch_log_sums(z, var)
     return EntropyBounds(component - log_sums[0] / n, component - log_sums[1] / n)
+
+
+def _saturation_warnings(excess: float, n: int) -> tuple[EstimateWarning, ...]:
+    """Code ``ceiling``: the rows' kernels hardly overlap, so the value is about log n whatever the law is."""
+    if excess < np.log(n) - CEILING_ZONE:
+        return ()
+    return (
+        EstimateWarning(
+            code="ceiling",
+            message=f"the kernels of different rows hardly overlap: {excess:.3g} of at most log n = {np.log(n):.3g} "
+            "nats, which counts the rows and says nothing of the law they came from",
+            cure="use a larger var, more rows or fewer dimensions",
+        ),
+    )
 
 
 class _BoundTerms(NamedTuple):

@@ -75,7 +75,7 @@ def column_std(x: Samples) -> Float[np.ndarray, " d"]:
 
 
 def singular_threshold(n: int, d: int) -> float:
-    """Relative size below which an eigenvalue of a correlation matrix from n draws is rounding: max(n, d)·eps."""
+    """Relative size below which a singular value of n standardized draws is rounding: max(n, d)·eps."""
     return max(n, d) * float(np.finfo(np.float64).eps)
 
 
@@ -83,7 +83,7 @@ def whitening(x: Samples) -> tuple[Float[np.ndarray, "n r"], int]:
     """Orthonormal coordinates of the centered sample on its numerical support, and their number r.
 
     Columns are first divided by their standard deviation, so units do not decide the rank; directions whose
-    eigenvalue of the correlation matrix is below rounding (:func:`singular_threshold`) are left out.
+    singular value is below rounding (:func:`singular_threshold`) are left out.
     The r columns returned have mean zero and unit sample covariance.
 
     >>> x = np.random.default_rng(0).normal(size=(50, 2))
@@ -92,6 +92,6 @@ def whitening(x: Samples) -> tuple[Float[np.ndarray, "n r"], int]:
     """
     n, d = x.shape
     standard = (x - x.mean(0)) / column_std(x)
-    values, vectors = np.linalg.eigh(standard.T @ standard / (n - 1))
-    kept = values > values[-1] * singular_threshold(n, d)
-    return standard @ (vectors[:, kept] / np.sqrt(values[kept])), int(kept.sum())
+    _, values, axes = np.linalg.svd(np.linalg.qr(standard, mode="r"))
+    kept = values > values[0] * singular_threshold(n, d)
+    return standard @ (axes[: len(values)][kept].T / values[kept] * np.sqrt(n - 1)), int(kept.sum())

@@ -31,8 +31,7 @@ def neighbors(x: Samples, k: int, metric: Metric) -> tuple[Float[np.ndarray, "n 
     if x.shape[1] <= _TREE_DIMENSIONS:
         return _tree_neighbors(x, k, metric)
     tile = _gemm_tile if metric == "euclidean" and len(x) > k + _SPARE_CANDIDATES + 1 else _difference_tile
-    centered = x - x.mean(0)
-    parts = _map_tiles(lambda rows: tile(centered, rows, k, metric), len(x))
+    parts = _map_tiles(lambda rows: tile(x, rows, k, metric), len(x), (k + _SPARE_CANDIDATES) * x.shape[1])
     return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
 
 
@@ -83,8 +82,9 @@ def _tree_within(z: Samples, radius: Float[np.ndarray, " n"]) -> Int[np.ndarray,
     return np.where(radius >= 0, np.asarray(counts) - 1, 0)
 
 
-def _gemm_tile(z: Samples, rows: slice, k: int, metric: Metric) -> tuple[np.ndarray, np.ndarray]:
-    """Euclidean neighbors of a tile of rows of the centered sample z."""
+def _gemm_tile(x: Samples, rows: slice, k: int, metric: Metric) -> tuple[np.ndarray, np.ndarray]:
+    """Euclidean neighbors of a tile of rows: candidates from centered products, distances from differences of x."""
+    z = x - x.mean(0)
     square = np.einsum("ij,ij->i", z, z)
     block, own = z[rows], np.arange(len(z))[rows]
     near = square[rows, None] + square - 2 * block @ z.T
@@ -93,14 +93,15 @@ def _gemm_tile(z: Samples, rows: slice, k: int, metric: Metric) -> tuple[np.ndar
     order = np.argpartition(near, listed, axis=1)
     candidates = order[:, :listed]
     dropped = np.take_along_axis(near, order[:, listed : listed + 1], axis=1)[:, 0]
-    exact = ((block[:, None] - z[candidates]) ** 2).sum(axis=2)
+    exact = ((x[rows][:, None] - x[candidates]) ** 2).sum(axis=2)
     best = np.argsort(exact, axis=1, kind="stable")[:, :k]
     distances, found = np.take_along_axis(exact, best, axis=1), np.take_along_axis(candidates, best, axis=1)
-    # |computed − true| ≤ (d+4)·eps·(‖z_i‖+‖z_j‖)² ≤ 2(d+4)·eps·(‖z_i‖²+max‖z‖²) for an inner product of length d.
-    rounding = 2 * (z.shape[1] + 4) * np.finfo(float).eps * (square[rows] + square.max())
+    # |computed − true| ≤ (d+8)·eps·(‖z_i‖+‖z_j‖)² ≤ 2(d+8)·eps·(‖z_i‖²+max‖z‖²): an inner product of length d, and
+    # the centering of both rows, which moves each coordinate by at most eps times its size.
+    rounding = 2 * (z.shape[1] + 8) * np.finfo(float).eps * (square[rows] + square.max())
     distances = np.sqrt(distances)
     for i in np.flatnonzero(dropped - 2 * rounding < distances[:, -1] ** 2):
-        distances[i : i + 1], found[i : i + 1] = _difference_tile(z, slice(own[i], own[i] + 1), k, metric)
+        distances[i : i + 1], found[i : i + 1] = _difference_tile(x, slice(own[i], own[i] + 1), k, metric)
     return distances, found
 
 
@@ -132,11 +133,11 @@ def _count_tile(
     return (away_x <= radius_x[:, None]).sum(axis=1), (away_y <= radius_y[:, None]).sum(axis=1)
 
 
-def _map_tiles(work: Callable[[slice], Any], n: int) -> list[Any]:
-    """Apply work to slices of rows whose tile of pairs fits the memory bound, on all cores."""
+def _map_tiles(work: Callable[[slice], Any], n: int, width: int = 0) -> list[Any]:
+    """Apply work to slices of rows whose tiles of n (or more: ``width``) numbers a row fit the bound, on all cores."""
     from joblib import Parallel, delayed
 
-    return Parallel(n_jobs=-1, prefer="threads")(delayed(work)(rows) for rows in tiles(n))  # pyright: ignore
+    return Parallel(n_jobs=-1, prefer="threads")(delayed(work)(rows) for rows in tiles(n, width=max(n, width)))  # pyright: ignore
 
 
 def tiles(n: int, *, width: int | None = None) -> Iterator[slice]:

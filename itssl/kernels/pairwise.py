@@ -15,7 +15,8 @@ def kernel_sums(
     """Σ_j w_j B_ij and Σ_j v_j B_ij⁴ with B_ij = exp(−‖z_i − z_j‖²/(8 var)), w and v the columns of ``weights``.
 
     B is e^{−Bhattacharyya distance} and B⁴ = e^{−KL divergence} of N(z_i, var I) and N(z_j, var I) [1], so one
-    exponential serves both. Memory is O(n·d) plus tiles of 8 MiB. Weights default to ones.
+    exponential serves both. The exponents carry the rounding of a matrix product, of size
+    eps·max‖z‖²/(8 var). Memory is O(n·d) plus tiles of 8 MiB. Weights default to ones.
 
     References
     ----------

@@ -64,7 +64,7 @@ def row(verdict: Verdict) -> tuple[str, ...]:
 
 def _short(gap: Estimate) -> str:
     """value ± error in about 20 characters, the value up to the first digit of the error."""
-    text = format_with_error(gap.value, gap.standard_error).removesuffix(" (exact)")
+    text = format_with_error(gap.value, gap.standard_error).removesuffix(" ± 0")
     if len(text) <= 20:
         return text
     digits = 1 + math.floor(math.log10(abs(gap.value) or 1)) - math.floor(math.log10(gap.standard_error))

@@ -114,10 +114,22 @@ def test_floating_point_judges_every_gap():
 
     tolerance = FloatingPoint(ulps=4)
     assert decide(one_off(2 * eps), Relation.EQUAL, tolerance).outcome is Outcome.HOLDS
-    assert decide(one_off(1e-12), Relation.EQUAL, tolerance).outcome is not Outcome.HOLDS
+    assert decide(one_off(1e-12), Relation.EQUAL, tolerance).outcome is Outcome.VIOLATED
+    for relation in Relation:  # one counterexample refutes, whatever the others are
+        alternating = decide(lambda i: Sides(left=float((-1) ** i), right=0.0), relation, tolerance)
+        assert alternating.outcome is Outcome.VIOLATED
+
+    def mixed_scales(i):  # a large replicate excuses no other
+        return Sides(left=1e12, right=1e12) if i == 0 else Sides(left=1e-4, right=0.0)
+
+    assert decide(mixed_scales, Relation.EQUAL, tolerance).outcome is Outcome.VIOLATED
     assert decide(lambda i: Sides(left=1.1, right=1.0), Relation.EQUAL, tolerance).outcome is Outcome.VIOLATED
     scaled = FloatingPoint(ulps=8)  # relative to the sides: 8 eps · 1e6
     assert decide(lambda i: Sides(left=1e6 + 1e-9, right=1e6), Relation.EQUAL, scaled).outcome is Outcome.HOLDS
+
+
+def test_rounding_does_not_decide_means():
+    assert decide(lambda i: Sides(left=0.1 + 0.2, right=0.3), Relation.EQUAL, MonteCarlo(0.0)).outcome is Outcome.HOLDS
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])

@@ -95,6 +95,29 @@ def test_vicregs_population_optimum(normalization, weights, rank, information):
     assert moments.information(best, smallest_variance=1e-6) == pytest.approx(top, abs=1e-3)
 
 
+def test_vicregs_optimum_by_water_filling():
+    """A second route: with equal diagonals C_jj = 1 − ε the spectrum is λ_i = (μ − p_I δ_i)₊/(2 p_C), Σλ = k(1 − ε).
+
+    (Schur–Horn: every spectrum with this sum has a rotation with equal diagonals.)
+    """
+    from scipy.optimize import brentq
+
+    k, invariance, covariance = 10, 25 / 10, 2 / 10
+    delta = 2 * (1 - WORLD.correlations)
+
+    def spectrum(level):
+        return np.maximum(0, level - invariance * delta) / (2 * covariance)
+
+    level = float(brentq(lambda m: spectrum(m).sum() - k * (1 - 1e-4), 0, 100, xtol=1e-14))  # pyright: ignore
+    values = spectrum(level)
+    loss = invariance * values @ delta + covariance * ((values**2).sum() - k * (1 - 1e-4) ** 2)
+    options = {"normalization": "reference", "weights": (25.0, 25.0, 1.0)}
+    found = minimize_population_vicreg(WORLD.moments(), k, stream(0, "start"), **options)
+    assert (values > 0).sum() == 6
+    assert population_vicreg(WORLD.moments(), found, **options) == pytest.approx(loss, rel=1e-7)  # optimizer precision
+    assert loss == pytest.approx(7.1405482, abs=1e-7)
+
+
 def test_collapsed_spectrum_counts_only_what_is_left():
     moments = WORLD.moments()
     matrix = stream(0, "A").normal(size=(3, 20))
