@@ -84,8 +84,8 @@ class Claim:
         def register(sides: SidesFunction) -> SidesFunction:
             if name in [c.name for c in self._controls]:
                 raise ParameterError(f"name: {self.id} already has a control {name!r}")
-            if any(world is not None and w.name == world.name and w is not world for w in self.worlds):
-                raise ParameterError(f"world: {self.id} already has another world named {world and world.name!r}")
+            if world is not None and any(w.name == world.name and w is not world for w in self.worlds):
+                raise ParameterError(f"world: {self.id} already has another world named {world.name!r}")
             self._controls.append(Control(name=name, sides=sides, world=world or self.tight_at))
             return sides
 

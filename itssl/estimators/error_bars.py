@@ -36,12 +36,14 @@ def subsampling_standard_error(
     >>> print(f"{error / (x.std() / 1000**0.5):.0f} {freedom:.0f}")
     1 24
     """
+    from tqdm.auto import tqdm
+
     blocks = min(BLOCKS, n // smallest_block)
     if blocks < 2:
         return float("nan"), float("nan")
     rng = stream(0, "subsampling", n)
     variances, values = [], []
-    for _ in range(PARTITIONS):
+    for _ in tqdm(range(PARTITIONS), desc="standard error", delay=5, leave=False):  # seen only where it takes long
         values = [statistic(np.sort(rows)) for rows in np.array_split(rng.permutation(n), blocks)]
         if not np.isfinite(values).all():
             return float("nan"), float("nan")
