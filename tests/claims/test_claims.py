@@ -32,3 +32,23 @@ def test_theorem_holds(name, world):
 @pytest.mark.parametrize(("name", "control"), CONTROLS)
 def test_control_is_refuted(name, control):
     itssl.check(name, control=control, seed=SEED).require()
+
+
+def test_small_exit_probability_is_not_enough_for_moments():
+    """f(x) = relu(x + 50) + 100 relu(x − 3.2) stays in its region with probability 0.9993; its variance is off."""
+    import numpy as np
+    import torch
+
+    from itssl.claims.worlds import NoisyInput
+
+    network = torch.nn.Sequential(torch.nn.Linear(1, 2), torch.nn.ReLU(), torch.nn.Linear(2, 1, bias=False)).double()
+    with torch.no_grad():
+        for parameter, values in zip(network.parameters(), ([[1.0], [1.0]], [50.0, -3.2], [[1.0, 100.0]]), strict=True):
+            parameter.copy_(torch.tensor(values))
+    world = NoisyInput(network=network.eval(), law=itssl.Gaussian.standard(1))
+    assert world.exit_probability() < 1e-3
+    verdict = itssl.check("C02", world)
+    assert verdict.outcome is itssl.Outcome.NOT_APPLICABLE
+    assert "A1 in mean square" in verdict.reason
+    still = NoisyInput(network=network, law=itssl.Gaussian(np.zeros(1), 0.04 * np.eye(1)))
+    assert itssl.check("C02", still).outcome is itssl.Outcome.HOLDS
