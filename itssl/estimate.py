@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Protocol
 
 NATS_PER_BIT = math.log(2.0)
 
@@ -52,13 +52,22 @@ class EstimateWarning:
         return f"[{self.code}] {self.message}; {self.cure}"
 
 
+class IntervalRule(Protocol):
+    """How to make an interval where Student's t around the value is not right; a frozen, picklable object.
+
+    Called with a level in (0, 1) it returns (low, high) in nats, e.g. from exact quantiles or by inverting a test.
+    """
+
+    def __call__(self, level: float, /) -> tuple[float, float]: ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
     """An estimated quantity in nats (unless ``units`` says otherwise).
 
     ``bias`` is the side of the truth on which the *expectation* of ``value`` lies; ``standard_error`` is the
     spread of ``value`` around that expectation and does not include the bias. There is no arithmetic: errors of
-    two estimates on one sample are correlated.
+    two estimates on one sample are correlated. ``interval_rule`` replaces Student's t where something better is known.
 
     >>> Estimate(value=1.4189, standard_error=0.0123, n=1000, bias=Bias.UNBIASED, method="GaussianPlugin()")
     1.419 ± 0.012 nats (GaussianPlugin(), n=1000)
@@ -71,6 +80,7 @@ class Estimate:
     method: str
     units: str = "nats"
     degrees_of_freedom: float = math.inf
+    interval_rule: IntervalRule | None = None
     reference: Reference | None = None
     warnings: tuple[EstimateWarning, ...] = ()
     diagnostics: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}), hash=False)
@@ -103,8 +113,8 @@ class Estimate:
     def interval(self, level: float = 0.95) -> tuple[float, float]:
         """Two-sided interval for the *expectation* of the estimator at the given confidence level.
 
-        Student's t with the estimate's degrees of freedom (normal when they are infinite). It covers the truth
-        only as far as ``bias`` is centered.
+        By ``interval_rule`` where the estimator gave one; else Student's t with the estimate's degrees of freedom
+        (normal when they are infinite), which covers the truth only as far as ``bias`` is centered.
 
         >>> low, high = Estimate(value=0, standard_error=1, n=9, bias=Bias.UNBIASED, method="m").interval(0.95)
         >>> print(f"{low:.2f} {high:.2f}")
@@ -112,6 +122,10 @@ class Estimate:
         """
         if not 0 < level < 1:
             raise ValueError(f"level: expected a number between 0 and 1, got {level}; pass e.g. 0.95")
+        if self.interval_rule is not None and math.isfinite(self.value):
+            low, high = self.interval_rule(level)
+            scale = NATS_PER_BIT if self.units == "bits" else 1.0
+            return low / scale, high / scale
         if not self.standard_error > 0 or not math.isfinite(self.value):
             return (self.value, self.value) if self.standard_error == 0 else (-math.inf, math.inf)
         half = student_quantile(0.5 + level / 2, self.degrees_of_freedom) * self.standard_error
@@ -122,6 +136,7 @@ class Estimate:
         return {
             "value": json_number(self.value),
             "standard_error": json_number(self.standard_error),
+            "interval_95": [json_number(end) for end in self.interval(0.95)],
             "n": self.n,
             "bias": self.bias.value,
             "units": self.units,
@@ -153,6 +168,7 @@ class Estimate:
     def _repr_html_(self) -> str:
         rows = {
             "value": f"{self._number()} {self.units}",
+            "95 % interval": "{:.4g} … {:.4g}".format(*self.interval(0.95)),
             "bias": self.bias.value,
             "method": self.method,
             "n": str(self.n),

@@ -3,6 +3,7 @@
 import json
 import math
 import pickle
+from dataclasses import dataclass, replace
 
 import pytest
 
@@ -95,3 +96,19 @@ def test_survives_pickling():
     assert again == ESTIMATE
     with pytest.raises(TypeError):
         again.diagnostics["k"] = 5
+
+
+@dataclass(frozen=True)
+class AtMost:
+    end: float
+
+    def __call__(self, level):
+        return 0.0, self.end * level
+
+
+def test_interval_rule_replaces_students_t():
+    skewed = replace(ESTIMATE, interval_rule=AtMost(2.0))
+    assert skewed.interval(0.5) == (0, 1)
+    assert skewed.in_bits().interval(0.5) == pytest.approx((0, 1 / math.log(2)), rel=1e-15)
+    assert pickle.loads(pickle.dumps(skewed)).interval(0.5) == (0, 1)
+    assert replace(skewed, value=math.inf).interval(0.5) == (-math.inf, math.inf)

@@ -22,7 +22,7 @@ from itssl.estimators.diagnosis import (
     small_sample_warnings,
 )
 from itssl.estimators.error_bars import subsampling_standard_error
-from itssl.kernels.linalg import column_std
+from itssl.estimators.standardization import standardized
 from itssl.kernels.neighbors import METRICS, Metric, marginal_counts, neighbors
 
 
@@ -37,11 +37,6 @@ def log_unit_ball_volume(d: int, metric: Metric) -> float:
     if metric == "chebyshev":
         return d * float(np.log(2))
     return d / 2 * float(np.log(np.pi)) - float(gammaln(1 + d / 2))
-
-
-def standardized(x: Samples) -> Samples:
-    """Columns centered and divided by their standard deviation."""
-    return (x - x.mean(axis=0)) / column_std(x)
 
 
 @dataclass(frozen=True)

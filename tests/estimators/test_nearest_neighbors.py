@@ -12,7 +12,7 @@ from itssl import KSG, KozachenkoLeonenko, check_equality
 from itssl.arrays import stream
 from itssl.distributions.gaussian import Gaussian
 from itssl.distributions.tasks import linear_gaussian_views
-from itssl.estimators.nearest_neighbors import standardized
+from itssl.estimators.standardization import standardized
 from itssl.testing.strategies import samples
 
 EPS = np.finfo(float).eps

@@ -1,0 +1,88 @@
+"""What all experiments share: the options, cells in parallel, finished cells kept, findings and one figure written.
+
+An experiment is a folder with README.md and run.py; `python -m experiments.<name>.run` repeats it. A cell is a dict of
+plain parameters; ``measure(cell, rng)`` returns a dict of plain numbers. Each finished cell is written at once,
+so that an interrupted run goes on where it stopped.
+"""
+
+import json
+import platform
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+import joblib
+import numpy as np
+import scipy
+from tqdm.auto import tqdm
+
+import itssl
+
+Cell = dict[str, Any]
+
+
+def experiment(
+    folder: Path,
+    *,
+    cells: Callable[[bool], list[Cell]],
+    measure: Callable[[Cell, np.random.Generator], dict[str, Any]],
+    summarize: Callable[[list[Cell]], dict[str, Any]],
+    draw: Callable[[list[Cell]], Any],
+) -> click.Command:
+    """The command line of an experiment.
+
+    ``cells(quick)`` lists what is to be measured, ``summarize(rows)`` turns the rows (cell and measured numbers in one
+    dict) into the findings, ``draw(rows)`` into a matplotlib Figure. The stream of a cell depends on the seed and
+    the cell alone.
+    """
+
+    @click.command()
+    @click.option("--quick", is_flag=True, help="A small version, in seconds.")
+    @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+    @click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder for what is written.")
+    @click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Processes.")
+    def main(quick: bool, seed: int, out: Path | None, jobs: int) -> None:
+        """Run the experiment; write findings.json and figure.png (by default beside run.py, or its folder quick/)."""
+        place = out or (folder / "quick" if quick else folder)
+        place.mkdir(parents=True, exist_ok=True)
+        rows = _rows(cells(quick), measure, seed, jobs, place / f"cells-{seed}.jsonl")
+        findings = {
+            "experiment": folder.name, "quick": quick, "seed": seed, "itssl": itssl.__version__,
+            "python": platform.python_version(), "numpy": np.__version__, "scipy": scipy.__version__,
+            "findings": summarize(rows), "rows": rows,
+        }  # fmt: skip
+        (place / "findings.json").write_text(json.dumps(findings, indent=1, ensure_ascii=False) + "\n")
+        draw(rows).savefig(place / "figure.png", dpi=120, bbox_inches="tight")
+        click.echo(json.dumps(findings["findings"], indent=1, ensure_ascii=False))
+        click.echo(f"written: {place / 'findings.json'} and {place / 'figure.png'}", err=True)
+
+    return main
+
+
+def _rows(
+    cells: list[Cell], measure: Callable[[Cell, np.random.Generator], dict[str, Any]], seed: int, jobs: int, file: Path
+) -> list[Cell]:
+    """Every cell with its numbers, in the order of the cells; those in ``file`` are not measured again."""
+    done = {}
+    if file.exists():
+        lines = [json.loads(line) for line in file.read_text().splitlines(keepends=True) if line.endswith("\n")]
+        done = {_key(line["cell"]): line["measured"] for line in lines}
+    missing = [cell for cell in cells if _key(cell) not in done]
+    work = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")(
+        joblib.delayed(_measure)(measure, cell, seed) for cell in missing
+    )
+    with file.open("a") as record:
+        for cell, measured in tqdm(work, total=len(missing), desc=file.parent.name, delay=5):
+            record.write(json.dumps({"cell": cell, "measured": measured}) + "\n")
+            record.flush()
+            done[_key(cell)] = measured
+    return [{**cell, **done[_key(cell)]} for cell in cells]
+
+
+def _measure(measure: Callable, cell: Cell, seed: int) -> tuple[Cell, dict[str, Any]]:
+    return cell, measure(cell, itssl.stream(seed, _key(cell)))
+
+
+def _key(cell: Cell) -> str:
+    return json.dumps(cell, sort_keys=True)

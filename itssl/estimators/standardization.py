@@ -1,0 +1,31 @@
+"""Samples freed of what a law's information does not depend on: location, units, and the order of the rows."""
+
+import numpy as np
+from jaxtyping import Int
+
+from itssl.arrays import Samples
+from itssl.kernels.linalg import column_std
+
+
+def standardized(x: Samples) -> Samples:
+    """Columns centered and divided by their standard deviation.
+
+    >>> standardized(np.array([[1.0, 0.0], [3.0, 1e-200]])).round(4)
+    array([[-0.7071, -0.7071],
+           [ 0.7071,  0.7071]])
+    """
+    return (x - x.mean(axis=0)) / column_std(x)
+
+
+def canonical_order(*samples: Samples) -> Int[np.ndarray, " n"]:
+    """An order of the rows that depends on their values alone: not on how they came, their units, or which block is x.
+
+    For estimators that split or seed by row number (training and test rows, starting points): with their rows in
+    this order the answer is a function of the set of pairs. Rows are sorted by the sum of their standardized
+    coordinates; equal rows keep their order, which then does not matter.
+
+    >>> x = np.array([[3.0], [1.0], [2.0]])
+    >>> canonical_order(x), canonical_order(1e9 * x[::-1])
+    (array([1, 2, 0]), array([1, 0, 2]))
+    """
+    return np.argsort(sum(standardized(x).sum(axis=1) for x in samples), kind="stable")
