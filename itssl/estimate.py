@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 NATS_PER_BIT = math.log(2.0)
 
@@ -52,6 +52,7 @@ class EstimateWarning:
         return f"[{self.code}] {self.message}; {self.cure}"
 
 
+@runtime_checkable
 class IntervalRule(Protocol):
     """How to make an interval where Student's t around the value is not right; a frozen, picklable object.
 

@@ -10,7 +10,6 @@ from itssl.arrays import SamplesLike
 from itssl.choices import ParameterError, UnknownNameError, require_known
 from itssl.estimate import Estimate
 
-
 QUANTITIES = ("entropy", "mutual_information", "conditional_mutual_information", "total_correlation", "kl_divergence")
 
 
