@@ -1,6 +1,8 @@
-"""Standard errors by subsampling without replacement."""
+"""Standard errors by subsampling without replacement and by the delete-a-group jackknife."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 import numpy as np
 from jaxtyping import Int
@@ -9,15 +11,33 @@ from itssl.arrays import stream
 
 BLOCKS = 4
 PARTITIONS = 8
+GROUPS = 40
+
+_value_only: ContextVar[bool] = ContextVar("value_only", default=False)
+
+
+@contextmanager
+def value_only() -> Iterator[None]:
+    """Inside, errors that need the estimator again on parts of the sample are nan: for tests that need values alone.
+
+    >>> with value_only():
+    ...     subsampling_standard_error(lambda rows: float(rows.sum()), 100, smallest_block=2)
+    (nan, nan)
+    """
+    token = _value_only.set(True)
+    try:
+        yield
+    finally:
+        _value_only.reset(token)
 
 
 def subsampling_standard_error(
-    statistic: Callable[[Int[np.ndarray, " m"]], float], n: int, *, smallest_block: int
+    statistic: Callable[[Int[np.ndarray, " m"]], float], n: int, *, smallest_block: int, partitions: int = PARTITIONS
 ) -> tuple[float, float]:
     """Standard error of a statistic whose variance falls as 1/n, and its degrees of freedom.
 
     The rows are partitioned at random (fixed seed) into 4 blocks; the variance of the statistic over the
-    blocks, divided by 4, estimates the variance on all n rows [1, 2]; 8 partitions are averaged. Drawing without
+    blocks, divided by 4, estimates the variance on all n rows [1, 2]; the ``partitions`` are averaged. Drawing without
     replacement keeps nearest-neighbor distances free of artificial ties, which a bootstrap would create.
 
     Measured against the spread over 300 data sets (Gaussian, n = 1000, k = 3): 0.98 of the true standard deviation
@@ -39,11 +59,11 @@ def subsampling_standard_error(
     from tqdm.auto import tqdm
 
     blocks = min(BLOCKS, n // smallest_block)
-    if blocks < 2:
+    if blocks < 2 or _value_only.get():
         return float("nan"), float("nan")
     rng = stream(0, "subsampling", n)
     variances, values = [], []
-    for _ in tqdm(range(PARTITIONS), desc="standard error", delay=5, leave=False):  # seen only where it takes long
+    for _ in tqdm(range(partitions), desc="standard error", delay=5, leave=False):  # seen only where it takes long
         values = [statistic(np.sort(rows)) for rows in np.array_split(rng.permutation(n), blocks)]
         if not np.isfinite(values).all():
             return float("nan"), float("nan")
@@ -51,4 +71,32 @@ def subsampling_standard_error(
     error = float(np.sqrt(np.mean(variances)))
     if error <= 1e3 * np.finfo(float).eps * (1 + abs(float(np.mean(values)))):
         return float("nan"), float("nan")  # every block gives the same number: saturated, not precise
-    return error, float(PARTITIONS * (blocks - 1))
+    return error, float(partitions * (blocks - 1))
+
+
+def jackknife_standard_error(
+    statistic: Callable[[Int[np.ndarray, " m"]], float], n: int, *, groups: int = GROUPS
+) -> tuple[float, float]:
+    """Standard error of a smooth statistic (of means, covariances, ...) and its degrees of freedom.
+
+    The rows are parted at random (fixed seed) into G groups; with θ_g the statistic without group g the variance is
+    (G−1)/G Σ_g (θ_g − θ̄)² [1]. Not for nearest-neighbor statistics, which are no smooth function of the empirical law.
+    Returns (nan, nan) for n < 4 or where the statistic is infinite.
+
+    References
+    ----------
+    [1] Shao & Wu (1989). A general theory for jackknife variance estimation. Ann. Statist. 17(3).
+
+    >>> x = np.random.default_rng(0).normal(size=1000)
+    >>> error, freedom = jackknife_standard_error(lambda rows: x[rows].mean(), 1000)
+    >>> print(f"{error / (x.std() / 1000**0.5):.1f} {freedom:.0f}")
+    1.0 39
+    """
+    groups = min(groups, n)
+    if n < 4 or _value_only.get():
+        return float("nan"), float("nan")
+    parts = np.array_split(stream(0, "jackknife", n).permutation(n), groups)
+    without = np.array([statistic(np.sort(np.concatenate(parts[:g] + parts[g + 1 :]))) for g in range(groups)])
+    if not np.isfinite(without).all():
+        return float("nan"), float("nan")
+    return float(np.sqrt((groups - 1) * without.var())), float(groups - 1)
