@@ -64,10 +64,10 @@ def _rows(
     cells: list[Cell], measure: Callable[[Cell, np.random.Generator], dict[str, Any]], seed: int, jobs: int, file: Path
 ) -> list[Cell]:
     """Every cell with its numbers, in the order of the cells; those in ``file`` are not measured again."""
-    done = {}
-    if file.exists():
-        lines = [json.loads(line) for line in file.read_text().splitlines(keepends=True) if line.endswith("\n")]
-        done = {_key(line["cell"]): line["measured"] for line in lines}
+    lines = file.read_text().splitlines(keepends=True) if file.exists() else []
+    whole = [line for line in lines if line.endswith("\n")]  # the last may have been cut off
+    file.write_text("".join(whole))
+    done = {_key(kept["cell"]): kept["measured"] for kept in map(json.loads, whole)}
     missing = [cell for cell in cells if _key(cell) not in done]
     work = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")(
         joblib.delayed(_measure)(measure, cell, seed) for cell in missing

@@ -17,6 +17,21 @@ def standardized(x: Samples) -> Samples:
     return (x - x.mean(axis=0)) / column_std(x)
 
 
+def in_units_of_its_own(x: Samples) -> tuple[Samples, float]:
+    """x centered and divided by s = √(tr Ĉ/d), the root of its columns' mean variance; and log s.
+
+    One factor for all columns: unlike :func:`standardized` it commutes with rotations.
+
+    >>> in_units_of_its_own(np.array([[1.0], [3.0]]))[0].round(4)
+    array([[-0.7071],
+           [ 0.7071]])
+    """
+    centered = x - x.mean(axis=0)
+    largest = np.abs(centered).max()  # squares of the quotient neither over- nor underflow
+    std = np.sqrt(((centered / largest) ** 2).sum() / (len(x) - 1) / x.shape[1])
+    return centered / largest / std, float(np.log(largest) + np.log(std))
+
+
 def canonical_order(*samples: Samples) -> Int[np.ndarray, " n"]:
     """An order of the rows that depends on their values alone: not on how they came, their units, or which block is x.
 

@@ -10,7 +10,7 @@ import sys
 import pytest
 
 SCRIPT = r"""
-import json, numpy as np, torch, itssl
+import inspect, json, numpy as np, torch, itssl
 good = np.random.default_rng(0).normal(size=(50, 2))
 nan = good.copy(); nan[7, 1] = np.nan
 inf = good.copy(); inf[3, 0] = np.inf
@@ -18,20 +18,32 @@ constant = np.c_[good, np.ones(50)]
 labels = np.arange(50) % 10
 bad = {"NaN": nan, "inf": inf, "empty": np.empty((0, 2)), "3-D": good.reshape(25, 2, 2), "labels": labels,
        "constant column": constant, "too few rows": good[:2], "text": np.array(["a"] * 50), "none": None}
-estimators = [itssl.GaussianPlugin(), itssl.KozachenkoLeonenko(k=3), itssl.KSG(k=3), itssl.KSG(k=3, variant=2),
-              itssl.PairwiseMixture(var=1.0)]
+from itssl.estimators.methods import QUANTITIES, methods
+required = {"var": 1.0, "beta": 10.0, "lower": -20.0, "upper": 20.0}
+fits = {"labels": {"mixed_ksg", "ross"}}  # these are made for labels
 calls = {}
-for e in estimators:
-    for what, x in bad.items():
-        if what == "too few rows" and isinstance(e, itssl.PairwiseMixture):
-            continue
-        if hasattr(e, "entropy"):
-            calls[f"{e!r} entropy {what}"] = (lambda e=e, x=x: e.entropy(x))
-        other = good[:2] if what == "too few rows" else good
-        calls[f"{e!r} information x {what}"] = lambda e=e, x=x, other=other: e.mutual_information(x, other)
-        calls[f"{e!r} information y {what}"] = lambda e=e, x=x, other=other: e.mutual_information(other, x)
-    calls[f"{e!r} information mismatched n"] = lambda e=e: e.mutual_information(good, good[:40])
-    calls[f"{e!r} information mixed kinds"] = lambda e=e: e.mutual_information(good, torch.tensor(good))
+for quantity in QUANTITIES:
+    for name, kind in methods(quantity).items():
+        parameters = inspect.signature(kind).parameters
+        e = kind(**{k: v for k, v in required.items() if k in parameters})
+        ask = getattr(e, quantity)
+        count = len(inspect.signature(ask).parameters)
+        for what, x in bad.items():
+            few = what == "too few rows"
+            if few and not (hasattr(e, "k") or "gaussian" in name) or name in fits.get(what, ()):
+                continue
+            for i, argument in enumerate("xyz"[:count]):
+                others = [good[:2] if few and quantity != "kl_divergence" else good] * count
+                if name == "ross" and i == 0:
+                    others[1] = np.arange(len(others[1])) % 2
+                if name == "ross" and i == 1 and what in ("constant column", "too few rows", "text"):
+                    continue  # labels may be constant or text, and number few
+                others[i] = x
+                calls[f"{name} {quantity} {argument} {what}"] = lambda ask=ask, others=others: ask(*others)
+        if count > 1 and name != "ross":
+            if quantity != "kl_divergence":
+                calls[f"{name} {quantity} mismatched n"] = lambda ask=ask, n=count: ask(*[good] * (n - 1), good[:40])
+            calls[f"{name} {quantity} mixed kinds"] = lambda ask=ask, n=count: ask(*[good] * (n - 1), torch.tensor(good))
 calls["unknown method"] = lambda: itssl.entropy(good, method="nosuch")
 calls["unknown metric"] = lambda: itssl.KSG(metric="cosine")
 calls["unknown variant"] = lambda: itssl.KSG(variant=3)
@@ -68,7 +80,7 @@ def test_every_bad_input_gets_a_typed_answer(answers):
     typed = {"SampleError", "SampleTypeError", "ParameterError", "UnknownNameError"}
     wrong = {name: answer for name, answer in answers.items() if answer[0] not in typed}
     assert wrong == {}
-    assert len(answers) > 80
+    assert len(answers) > 400
 
 
 def test_every_answer_names_argument_arrival_and_cure(answers):
@@ -82,11 +94,11 @@ def test_every_answer_names_argument_arrival_and_cure(answers):
 @pytest.mark.parametrize(
     ("call", "part"),
     [
-        ("GaussianPlugin() entropy NaN", "x: expected finite values, got 1 of 100 NaN or infinite (first in row 7)"),
-        ("GaussianPlugin() information y constant column", "y: expected columns that vary, got constant column 2"),
-        ("GaussianPlugin() information mismatched n", "got 50 and 40"),
-        ("GaussianPlugin() information mixed kinds", "got ndarray and Tensor"),
-        ("GaussianPlugin() entropy labels", "labels"),
+        ("gaussian_plugin entropy x NaN", "x: expected finite values, got 1 of 100 NaN or infinite (first in row 7)"),
+        ("gaussian_plugin mutual_information y constant column", "y: expected columns that vary, got constant column 2"),
+        ("gaussian_plugin mutual_information mismatched n", "got 50 and 40"),
+        ("gaussian_plugin mutual_information mixed kinds", "got ndarray and Tensor"),
+        ("gaussian_plugin entropy x labels", "labels"),
         ("unknown metric", "metric: expected one of 'euclidean', 'chebyshev', got 'cosine'"),
         ("unknown variant", "variant: expected one of 1, 2, got 3"),
         ("unknown normalization", "normalization: expected one of 'equation', 'reference', 'solo', got 'mine'"),

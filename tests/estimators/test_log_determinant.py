@@ -1,14 +1,18 @@
-"""logdet_entropy: definition, both kinds, gradient, ridge, rank deficiency."""
+"""logdet_entropy, logdet_capacity and LogDet: definitions, both kinds, gradients, ridge, rank deficiency, limits."""
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from itssl import GaussianPlugin, logdet_entropy
 from itssl.arrays import SampleError, stream
 from itssl.choices import ParameterError
+from itssl.distributions.gaussian import Gaussian
+from itssl.estimate import Bias
 from itssl.estimators.gaussian_plugin import log_determinant_bias
+from itssl.estimators.log_determinant import LogDet, logdet_capacity
 from itssl.testing.strategies import samples
 
 EPS = np.finfo(float).eps
@@ -48,3 +52,65 @@ def test_too_few_rows_have_no_density():
     assert np.isfinite(logdet_entropy(z, ridge=1e-3))
     with pytest.raises(SampleError, match="z: expected shape"):
         logdet_entropy(np.ones((1, 3)))
+
+
+@settings(deadline=None, max_examples=30)
+@given(z=samples(), beta=st.floats(0.01, 100))
+def test_capacity_is_the_ridge_entropy_less_that_of_the_noise(z, beta):
+    """Two routes: |I + βĈ| through the smaller Gram matrix, and the ridge; wide and tall alike, numpy and torch."""
+    d = z.shape[1]
+    noise = d / 2 * np.log(2 * np.pi * np.e / beta)
+    error = 1e3 * EPS * (1 + beta * np.abs(z).max() ** 2)
+    assert logdet_capacity(z, beta=beta) == pytest.approx(logdet_entropy(z, ridge=1 / beta) - noise, abs=error)
+    twin = 0.5 * np.linalg.slogdet(np.eye(d) + beta * np.cov(z, rowvar=False).reshape(d, d))[1]
+    assert logdet_capacity(z, beta=beta) == pytest.approx(twin, abs=error)
+    assert logdet_capacity(torch.tensor(z), beta=beta).item() == pytest.approx(twin, abs=error)
+    wide = stream(1, "wide").normal(size=(5, 20))
+    twin = 0.5 * np.linalg.slogdet(np.eye(20) + beta * np.cov(wide, rowvar=False))[1]
+    assert logdet_capacity(wide, beta=beta) == pytest.approx(twin, abs=error)
+
+
+def test_capacity_gradient():
+    for shape in ((9, 3), (4, 6)):
+        z = torch.tensor(stream(0, "gradient").normal(size=shape), requires_grad=True)
+        assert torch.autograd.gradcheck(lambda z: logdet_capacity(z, beta=2.0), z)
+
+
+def test_entropy_is_the_gaussians_through_noise_of_the_stated_size():
+    z = stream(0, "noise").normal(size=(400, 3)) * [1, 2, 3]
+    cov = np.cov(z, rowvar=False)
+    noisy = Gaussian(np.zeros(3), cov + np.trace(cov) / 3 / 50 * np.eye(3))
+    found = LogDet(beta=50.0).entropy(z)
+    assert found.value == pytest.approx(noisy.entropy.value, abs=64 * EPS)
+    assert found.diagnostics["logdet_nats"] == pytest.approx(
+        0.5 * np.linalg.slogdet(np.eye(3) + 50 * 3 / np.trace(cov) * cov)[1], abs=64 * EPS
+    )
+    assert found.bias is Bias.UPPER
+    assert found.value > logdet_entropy(z)
+
+
+def test_information_approaches_the_plug_in_as_noise_vanishes():
+    rng = stream(0, "limit")
+    z = rng.normal(size=(300, 5)) @ rng.normal(size=(5, 5))
+    plug_in = GaussianPlugin().mutual_information(z[:, :2], z[:, 2:])
+    uncorrected = plug_in.value - plug_in.diagnostics["bias_correction_nats"]
+    found = [LogDet(beta=beta).mutual_information(z[:, :2], z[:, 2:]).value for beta in (1e2, 1e4, 1e12)]
+    assert found[0] < found[1] < found[2]  # noise only destroys information
+    assert found[2] == pytest.approx(uncorrected, abs=1e-12 * np.linalg.cond(z) ** 2 * 5)  # first order in 1/β
+
+
+def test_deterministic_relations_are_finite_and_say_so():
+    x = stream(0, "x").normal(size=(50, 2))
+    found = LogDet(beta=10.0).mutual_information(x, x)
+    assert np.isfinite(found.value)
+    assert [w.code for w in found.warnings] == ["deterministic"]
+
+
+def test_standard_error_matches_the_spread():
+    """150 seeds: the spread is known to ±6 %."""
+    rng = [stream(s, "spread") for s in range(150)]
+    draws = [r.normal(size=(300, 4)) @ np.linalg.cholesky(0.6 * np.ones((4, 4)) + 0.4 * np.eye(4)).T for r in rng]
+    for estimate in (LogDet(beta=20.0).entropy, lambda z: LogDet(beta=20.0).mutual_information(z[:, :2], z[:, 2:])):
+        found = [estimate(z) for z in draws]
+        stated = np.sqrt(np.mean([f.standard_error**2 for f in found]))
+        assert 0.8 < stated / np.std([f.value for f in found], ddof=1) < 1.25

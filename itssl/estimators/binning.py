@@ -1,0 +1,184 @@
+"""Histograms: entropy and information from counts in equal bins, and how much they depend on the bins."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int
+
+from itssl.arrays import Samples, SamplesLike, as_paired_samples, as_samples, refuse_constant_columns
+from itssl.choices import ParameterError, require_count
+from itssl.estimate import Bias, Estimate, EstimateWarning, Reference, format_with_error
+from itssl.estimators.diagnosis import ceiling_warnings, pair_warnings, sample_warnings
+
+
+@dataclass(frozen=True)
+class Binning:
+    r"""Plug-in entropy of a histogram with ``bins`` equal bins per coordinate over its range, Miller–Madow corrected.
+
+    ĥ = Ĥ + (K−1)/(2n) + log(bin volume) with Ĥ = −Σ p̂ log p̂ over the K occupied cells [1]; information is
+    Ĥ(x) + Ĥ(y) − Ĥ(x, y) with the same corrections. Coarse bins blur the law (information too low, entropy too high),
+    fine ones count rows (Ĥ → log n, information → log n): always look at :func:`bin_width_sweep`. For a deterministic
+    network I(X; binned f(X)) is H(binned f(X)), a statement about the bins [2]. Binned entropy is not invariant under
+    rotations.
+
+    References
+    ----------
+    [1] Miller (1955). Note on the bias of information estimates; Paninski (2003). Estimation of entropy and mutual
+        information. Neural Computation 15(6).
+    [2] Goldfeld et al. (2019). Estimating information flow in deep neural networks. ICML.
+
+    >>> x = np.random.default_rng(0).uniform(size=4000)
+    >>> Binning(bins=10).entropy(x)
+    -0.00073 ± 0.00078 nats (Binning(bins=10), n=4000)
+    """
+
+    bins: int = 16
+
+    REFERENCE = Reference(
+        authors="Paninski", title="Estimation of entropy and mutual information", year=2003,
+        where="Neural Computation 15(6), 1191-1253",
+    )  # fmt: skip
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "bins", require_count("bins", self.bins, minimum=2))
+
+    def entropy(self, x: SamplesLike, /) -> Estimate:
+        """Differential entropy of the histogram's density, x of shape (n, d), in nats.
+
+        The standard error is the delta method's, √(Var log p̂/n): it knows nothing of the bins' bias. Warns
+        ``empty_bins`` when most rows are alone in their cell. Raises SampleError for constant columns and
+        inadmissible samples.
+        """
+        x = as_samples(x)
+        refuse_constant_columns(x)
+        cells = _Counts.of(self._codes(x))
+        volume = float(np.log(np.ptp(x, axis=0) / self.bins).sum())
+        return Estimate(
+            value=cells.entropy + volume, standard_error=cells.log_share.std() / np.sqrt(len(x)), n=len(x),
+            bias=Bias.UNKNOWN, method=repr(self), reference=self.REFERENCE,
+            warnings=cells.warnings() + sample_warnings(x), diagnostics={"occupied_cells": cells.occupied},
+        )  # fmt: skip
+
+    def mutual_information(self, x: SamplesLike, y: SamplesLike, /) -> Estimate:
+        """Mutual information of the binned variables in nats; at most log n, whatever the truth.
+
+        The population value of the binned pair is below I(X; Y) by data processing, but its estimate lies above that
+        by about (occupied joint cells)/(2n), of which the correction takes a part: no direction. Warnings
+        ``empty_bins``, ``ceiling``. Raises SampleError as :meth:`entropy`.
+        """
+        x, y = as_paired_samples(x, y)
+        refuse_constant_columns(x)
+        refuse_constant_columns(y, name="y")
+        codes = self._codes(x), self._codes(y)
+        of_x, of_y, both = _Counts.of(codes[0]), _Counts.of(codes[1]), _Counts.of(np.hstack(codes))
+        value = of_x.entropy + of_y.entropy - both.entropy
+        spread = (both.log_share - of_x.log_share - of_y.log_share).std()
+        return Estimate(
+            value=value, standard_error=spread / np.sqrt(len(x)), n=len(x), bias=Bias.UNKNOWN,
+            method=repr(self), reference=self.REFERENCE,
+            warnings=both.warnings() + ceiling_warnings(value, float(np.log(len(x))), "log n") + pair_warnings(x, y),
+            diagnostics={"occupied_cells": both.occupied},
+        )  # fmt: skip
+
+    def _codes(self, x: Samples) -> Int[np.ndarray, "n d"]:
+        low = x.min(axis=0)
+        return np.minimum((self.bins * ((x - low) / np.ptp(x, axis=0))).astype(np.int64), self.bins - 1)
+
+
+@dataclass(frozen=True)
+class BinWidthSweep:
+    """Estimates at several numbers of bins; where they do not agree, the bins decide and not the data."""
+
+    estimates: tuple[Estimate, ...]
+    bins: tuple[int, ...]
+
+    @property
+    def range(self) -> tuple[float, float]:
+        """The smallest and the largest value in nats."""
+        values = [e.value for e in self.estimates]
+        return min(values), max(values)
+
+    def to_pandas(self) -> Any:
+        """One row per number of bins: value, standard_error, occupied_cells. Needs pandas."""
+        import pandas
+
+        columns = {
+            "value": [e.value for e in self.estimates],
+            "standard_error": [e.standard_error for e in self.estimates],
+            "occupied_cells": [e.diagnostics["occupied_cells"] for e in self.estimates],
+        }
+        return pandas.DataFrame(columns, index=pandas.Index(self.bins, name="bins"))
+
+    def __str__(self) -> str:
+        low, high = self.range
+        rows = [
+            f"{b:>6} bins: {format_with_error(e.value, e.standard_error)} nats"
+            for b, e in zip(self.bins, self.estimates, strict=True)
+        ]
+        return "\n".join([*rows, f"the bins move the answer from {low:.3g} to {high:.3g} nats"])
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        rows = (
+            f"<tr><th>{b}</th><td>{format_with_error(e.value, e.standard_error)}</td></tr>"
+            for b, e in zip(self.bins, self.estimates, strict=True)
+        )
+        return f"<table><tr><th>bins</th><th>nats</th></tr>{''.join(rows)}</table>"
+
+
+def bin_width_sweep(
+    x: SamplesLike, y: SamplesLike | None = None, *, bins: Sequence[int] = (4, 8, 16, 32, 64, 128)
+) -> BinWidthSweep:
+    """The binned entropy of x, or information of x and y, at each number of bins.
+
+    Raises ParameterError for an empty list, else as :class:`Binning`.
+
+    >>> rng = np.random.default_rng(0)
+    >>> bin_width_sweep(rng.normal(size=500), rng.normal(size=500), bins=(4, 16, 64))  # truth: 0
+         4 bins: -0.0046 ± 0.0031 nats
+        16 bins: 0.116 ± 0.023 nats
+        64 bins: 1.088 ± 0.040 nats
+    the bins move the answer from -0.00456 to 1.09 nats
+    """
+    if not len(bins):
+        raise ParameterError("bins: expected at least one number of bins, got none")
+    kinds = [Binning(bins=b) for b in bins]
+    found = [kind.entropy(x) if y is None else kind.mutual_information(x, y) for kind in kinds]
+    return BinWidthSweep(tuple(found), tuple(kind.bins for kind in kinds))
+
+
+@dataclass(frozen=True)
+class _Counts:
+    """The log of each row's cell's share of the rows, and the number of occupied cells."""
+
+    log_share: np.ndarray
+    occupied: int
+
+    @classmethod
+    def of(cls, codes: Int[np.ndarray, "n d"]) -> "_Counts":
+        rows = np.ascontiguousarray(codes)
+        keys = rows.view(np.dtype((np.void, rows.itemsize * rows.shape[1])))[:, 0]
+        _, cell, counts = np.unique(keys, return_inverse=True, return_counts=True)
+        return cls(np.log(counts[cell] / len(codes)), len(counts))
+
+    @property
+    def entropy(self) -> float:
+        """−Σ p̂ log p̂ + (K−1)/(2n)."""
+        return float(-self.log_share.mean() + (self.occupied - 1) / (2 * len(self.log_share)))
+
+    def warnings(self) -> tuple[EstimateWarning, ...]:
+        """Code ``empty_bins``: more than half of the rows are alone in their cell."""
+        alone = int((self.log_share == np.log(1 / len(self.log_share))).sum())
+        if 2 * alone <= len(self.log_share):
+            return ()
+        return (
+            EstimateWarning(
+                code="empty_bins",
+                message=f"{alone} of {len(self.log_share)} rows are alone in their cell; the value counts rows, it is "
+                "near log n for any law",
+                cure="use fewer bins or a nearest-neighbor estimator",
+            ),
+        )

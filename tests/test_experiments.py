@@ -1,0 +1,44 @@
+"""Every experiment runs in its quick form, and its committed findings are those of a full run with its figure."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+EXPERIMENTS = sorted(path.parent for path in (ROOT / "experiments").glob("*/run.py"))
+
+
+def run(folder, out, *options):
+    return subprocess.run(
+        [sys.executable, "-m", f"experiments.{folder.name}.run", "--quick", "--out", str(out), *options],
+        cwd=ROOT, capture_output=True, text=True, timeout=280, check=False,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("folder", EXPERIMENTS, ids=lambda p: p.name)
+def test_quick_run(folder, tmp_path):
+    done = run(folder, tmp_path)
+    assert done.returncode == 0, done.stderr
+    written = json.loads((tmp_path / "findings.json").read_text())
+    assert written["quick"] is True
+    assert written["rows"]
+    assert written["findings"]
+    assert (tmp_path / "figure.png").stat().st_size > 1000
+
+
+@pytest.mark.parametrize("folder", EXPERIMENTS, ids=lambda p: p.name)
+def test_findings_are_committed(folder):
+    assert (folder / "README.md").exists()
+    assert (folder / "figure.png").exists()
+    findings = json.loads((folder / "findings.json").read_text())
+    assert findings["quick"] is False
+    assert findings["experiment"] == folder.name
+
+
+def test_there_are_experiments():
+    assert {"coverage", "staircase", "gao_uniform_noise", "goldfeld_neuron", "which_estimator"} <= {
+        p.name for p in EXPERIMENTS
+    }

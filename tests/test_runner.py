@@ -1,0 +1,38 @@
+"""The runner of experiments: repeats, keeps finished cells, and goes on where it stopped."""
+
+import json
+
+from click.testing import CliRunner
+from matplotlib.figure import Figure
+
+from experiments.runner import experiment
+
+CALLS = []
+
+
+def measure(cell, rng):
+    CALLS.append(cell["i"])
+    if cell["i"] == 2 and len(CALLS) <= 3:
+        raise KeyboardInterrupt
+    return {"value": float(rng.normal())}
+
+
+def test_an_interrupted_run_keeps_what_is_finished(tmp_path):
+    command = experiment(
+        tmp_path, cells=lambda quick: [{"i": i} for i in range(2 if quick else 4)], measure=measure,
+        summarize=lambda rows: {"n": len(rows)}, draw=lambda rows: Figure(),
+    )  # fmt: skip
+    stopped = CliRunner().invoke(command, [])
+    assert stopped.exit_code != 0
+    assert CALLS == [0, 1, 2]
+    with (tmp_path / "cells-0.jsonl").open("a") as file:
+        file.write('{"cell": {"i": 3}')  # a line cut off in the middle
+    done = CliRunner().invoke(command, [])
+    assert done.exit_code == 0, done.output
+    assert CALLS == [0, 1, 2, 2, 3]
+    rows = json.loads((tmp_path / "findings.json").read_text())["rows"]
+    assert [row["i"] for row in rows] == [0, 1, 2, 3]
+    other = CliRunner().invoke(command, ["--quick", "--out", str(tmp_path / "again")])
+    assert other.exit_code == 0
+    again = json.loads((tmp_path / "again" / "findings.json").read_text())["rows"]
+    assert again == rows[:2]  # a cell's stream depends on the seed and the cell alone
