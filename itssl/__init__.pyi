@@ -8,6 +8,7 @@ from . import testing as testing
 from .arrays import SampleError as SampleError
 from .arrays import SampleTypeError as SampleTypeError
 from .arrays import stream as stream
+from .choices import ParameterError as ParameterError
 from .claims.check import check as check
 from .claims.check import check_equality as check_equality
 from .claims.check import check_inequality as check_inequality
@@ -23,6 +24,7 @@ from .claims.decision import Relation as Relation
 from .claims.decision import Sides as Sides
 from .claims.verdict import ClaimError as ClaimError
 from .claims.verdict import Verdict as Verdict
+from .distributions.catalogue import tasks as tasks
 from .distributions.gaussian import Gaussian as Gaussian
 from .distributions.mixture import GaussianMixture as GaussianMixture
 from .distributions.tasks import Task as Task
@@ -31,13 +33,25 @@ from .estimate import Bias as Bias
 from .estimate import Estimate as Estimate
 from .estimate import EstimateWarning as EstimateWarning
 from .estimate import Reference as Reference
+from .estimators.binning import bin_width_sweep as bin_width_sweep
+from .estimators.choice import Recommendation as Recommendation
+from .estimators.choice import choose as choose
 from .estimators.gaussian_plugin import GaussianPlugin as GaussianPlugin
+from .estimators.intrinsic_dimension import intrinsic_dimension as intrinsic_dimension
 from .estimators.log_determinant import logdet_entropy as logdet_entropy
+from .estimators.methods import conditional_mutual_information as conditional_mutual_information
 from .estimators.methods import entropy as entropy
+from .estimators.methods import kl_divergence as kl_divergence
 from .estimators.methods import mutual_information as mutual_information
 from .estimators.nearest_neighbors import KSG as KSG
 from .estimators.nearest_neighbors import KozachenkoLeonenko as KozachenkoLeonenko
 from .estimators.pairwise_mixture import PairwiseMixture as PairwiseMixture
 from .estimators.pairwise_mixture import pairwise_entropy_bounds as pairwise_entropy_bounds
+from .estimators.permutation_test import PermutationTest as PermutationTest
+from .estimators.permutation_test import permutation_test as permutation_test
+from .estimators.trust import TrustReport as TrustReport
+from .estimators.trust import diagnose as diagnose
+from .evaluation.convergence import Convergence as Convergence
+from .evaluation.convergence import convergence as convergence
 
 __version__: str

@@ -32,8 +32,6 @@ ESTIMATORS: dict[str, Any] = {
 
 def law(name: str, d: int) -> tuple[Callable[[int, np.random.Generator], Samples], float]:
     """How to draw, and the entropy in nats: laws of product form but for "correlated" and "Student 5"."""
-    from scipy.stats import multivariate_t
-
     index = np.arange(d)
     correlated = Gaussian(np.zeros(d), 0.8 ** np.abs(index[:, None] - index))
     bumps = GaussianMixture.isotropic(np.array([[-2.0], [2.0]]), 1.0)
@@ -46,7 +44,7 @@ def law(name: str, d: int) -> tuple[Callable[[int, np.random.Generator], Samples
         ),
         "Student 5": (
             lambda n, rng: rng.normal(size=(n, d)) * np.sqrt(5 / rng.chisquare(5, size=(n, 1))),
-            lambda: float(multivariate_t(np.zeros(d), np.eye(d), 5).entropy()),
+            lambda: student_entropy(5, d),
         ),
         "Laplace": (lambda n, rng: rng.laplace(size=(n, d)), lambda: d * (1 + np.log(2))),
         "exponential": (lambda n, rng: rng.exponential(size=(n, d)), lambda: float(d)),
@@ -54,6 +52,15 @@ def law(name: str, d: int) -> tuple[Callable[[int, np.random.Generator], Samples
     }
     draw, entropy = laws[name]
     return draw, entropy()
+
+
+def student_entropy(freedom: float, d: int) -> float:
+    """h of the standard multivariate Student law, log[(νπ)^{d/2} Γ(ν/2)/Γ(a)] + a [ψ(a) − ψ(ν/2)] with a = (ν+d)/2."""
+    from scipy.special import digamma, gammaln
+
+    a = (freedom + d) / 2
+    constant = d / 2 * np.log(freedom * np.pi) + gammaln(freedom / 2) - gammaln(a)
+    return float(constant + a * (digamma(a) - digamma(freedom / 2)))
 
 
 def cells(quick: bool) -> list[dict[str, Any]]:
@@ -65,12 +72,10 @@ def cells(quick: bool) -> list[dict[str, Any]]:
         chosen = [
             (NAIVE, "Gaussian", 5, 4000),
             *(("Kozachenko–Leonenko", "Gaussian", d, 4000) for d in (1, 2, 3, 4, 5)),
-            ("Kozachenko–Leonenko", "correlated Gaussian", 3, 4000),
             ("Kozachenko–Leonenko", "exponential", 5, 4000),
-            ("weighted", "correlated Gaussian", 5, 4000),
+            ("weighted", "correlated Gaussian", 3, 4000),
             ("extrapolated", "mixture", 5, 4000),
-            ("extrapolated", "Student 5", 4, 4000),
-            ("extrapolated", "Laplace", 3, 4000),
+            ("extrapolated", "Student 5", 3, 4000),
             ("truncated", "uniform", 3, 4000),
             ("truncated at 0", "exponential", 2, 4000),
         ]

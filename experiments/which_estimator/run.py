@@ -130,7 +130,8 @@ def draw(rows: list[Cell]) -> Any:
             if "root_mean_square_error" in m:
                 color = f"C{i % 10}"
                 axes.plot(
-                    m["root_mean_square_error"], y, "os"[i >= 10], color=color, label=label if y == _first(rows, label) else None,
+                    m["root_mean_square_error"], y, "os"[i >= 10], color=color,
+                    label=label if y == _first(rows, label) else None,
                     markerfacecolor="none" if m["warnings"] else color,
                 )  # fmt: skip
     axes.set_xscale("log")

@@ -1,19 +1,14 @@
 """Nearest-neighbor estimators: Kozachenko–Leonenko entropy and Kraskov–Stögbauer–Grassberger information."""
 
 from dataclasses import dataclass
-from typing import Literal
+from numbers import Real
+from typing import Literal, cast
 
 import numpy as np
+from jaxtyping import Float
 
-from itssl.arrays import (
-    SampleError,
-    Samples,
-    SamplesLike,
-    as_paired_samples,
-    as_samples,
-    refuse_constant_columns,
-)
-from itssl.choices import require_count, require_known
+from itssl.arrays import Samples, SamplesLike, as_paired_samples, as_samples, refuse_constant_columns
+from itssl.choices import ParameterError, require_count, require_known
 from itssl.estimate import Bias, Estimate, Reference
 from itssl.estimators.diagnosis import (
     ceiling_warnings,
@@ -22,33 +17,86 @@ from itssl.estimators.diagnosis import (
     small_sample_warnings,
 )
 from itssl.estimators.error_bars import subsampling_standard_error
+from itssl.estimators.neighbor_extrapolation import (
+    extrapolation_weights,
+    neighbor_entropies,
+    neighbor_summary,
+    neighbors_needed,
+    require_more_than_k,
+)
 from itssl.estimators.standardization import standardized
-from itssl.kernels.neighbors import METRICS, Metric, marginal_counts, neighbors
+from itssl.kernels.neighbors import METRICS, NORMS, Metric, Norm, marginal_counts, neighbors
 
 
-def log_unit_ball_volume(d: int, metric: Metric) -> float:
-    """log of the volume of {‖x‖ ≤ 1} in R^d: π^{d/2}/Γ(1+d/2) for the Euclidean norm, 2^d for Chebyshev's.
+def log_unit_ball_volume(d: int, metric: Norm) -> float:
+    """log of the volume of {‖x‖_p ≤ 1} in R^d, (2Γ(1+1/p))^d / Γ(1+d/p): π^{d/2}/Γ(1+d/2) for p = 2, 2^d for p = ∞.
 
-    >>> print(f"{np.exp(log_unit_ball_volume(3, 'euclidean')):.4f} {np.exp(log_unit_ball_volume(3, 'chebyshev')):.0f}")
-    4.1888 8
+    >>> names = ("euclidean", "chebyshev", "manhattan", 4)
+    >>> print(*(f"{np.exp(log_unit_ball_volume(3, name)):.4f}" for name in names))
+    4.1888 8.0000 1.3333 6.4820
     """
     from scipy.special import gammaln
 
-    if metric == "chebyshev":
+    p = NORMS[metric] if isinstance(metric, str) else float(metric)
+    if np.isinf(p):
         return d * float(np.log(2))
-    return d / 2 * float(np.log(np.pi)) - float(gammaln(1 + d / 2))
+    return d * float(np.log(2) + gammaln(1 + 1 / p)) - float(gammaln(1 + d / p))
+
+
+def log_ball_volumes(x: Samples, k: int, metric: Norm, *, dim: int | None = None) -> Float[np.ndarray, "n k"]:
+    """log c_d + d log ρ_j: the volume of the ball around each row that reaches its j-th neighbor, j = 1 … k.
+
+    ``dim`` is the dimension of the balls where it is not that of the rows.
+
+    >>> np.exp(log_ball_volumes(np.array([[0.0], [1.0], [3.0]]), 1, "euclidean")).ravel()
+    array([2., 2., 4.])
+    """
+    with np.errstate(divide="ignore"):
+        log_radius = np.log(neighbors(x, k, metric)[0])
+    exponent = x.shape[1] if dim is None else dim
+    return log_unit_ball_volume(exponent, metric) + exponent * log_radius
+
+
+def require_norm(argument: str, value: object) -> Norm:
+    """value as a norm: one of the names, or a number p ≥ 1 as a float.
+
+    >>> require_norm("metric", 3)
+    3.0
+    >>> require_norm("metric", 0.5)
+    Traceback (most recent call last):
+    ...
+    itssl.choices.ParameterError: metric: expected 'euclidean', 'chebyshev', 'manhattan' or a number p >= 1, got 0.5; \
+below 1 it is no metric
+    """
+    if isinstance(value, Real) and not isinstance(value, bool):
+        if float(value) >= 1:
+            return float(value)
+        names = ", ".join(map(repr, NORMS)).replace(", 'manhattan'", ", 'manhattan' or a number p >= 1")
+        raise ParameterError(f"{argument}: expected {names}, got {value!r}; below 1 it is no metric")
+    require_known(argument, value, NORMS)
+    return cast(Norm, value)
 
 
 @dataclass(frozen=True)
 class KozachenkoLeonenko:
     """Differential entropy from the distance ρ to the k-th nearest neighbor [1].
 
-    ĥ = ψ(n) − ψ(k) + log c_d + d ⟨log ρ⟩, with c_d the volume of the unit ball of the metric. The bias has no fixed
-    direction; it grows with d (Gaussian, n = 1000, d = 10: about +0.12 nats). Nothing is jittered or clipped.
+    ĥ = ψ(n) − ψ(k) + log c_d + d ⟨log ρ⟩, with c_d the volume of the unit ball of the metric: "euclidean",
+    "chebyshev", "manhattan", or p ≥ 1 for (Σ|Δ_j|^p)^{1/p}. The bias has no fixed direction; it grows with d (Gaussian,
+    n = 1000, d = 10: about +0.12 nats). Nothing is jittered or clipped.
+
+    The bias outgrows the standard error: at n = 4000 and d = 5, value ± 2 standard errors covers 41 % of the time for a
+    Gaussian law and never for an exponential one. So ``interval`` is the hull of Student's t intervals of the value and
+    of two extrapolations of its bias [2, 3], see :mod:`itssl.estimators.neighbor_extrapolation`: 97 % and 100 %
+    there. It covers 89 % for a Gaussian with correlations 0.8^|i−j|, because nothing is whitened here; then
+    prefer :class:`~itssl.estimators.extrapolated_neighbors.ExtrapolatedKozachenkoLeonenko`.
 
     References
     ----------
     [1] Kozachenko & Leonenko (1987). Sample estimate of the entropy of a random vector. Probl. Inf. Transm. 23.
+    [2] Delattre & Fournier (2017). On the Kozachenko–Leonenko entropy estimator. J. Statist. Plann. Inference 185.
+    [3] Berrett, Samworth & Yuan (2019). Efficient multivariate entropy estimation via k-nearest neighbour distances.
+        Ann. Statist. 47(1).
 
     >>> x = np.random.default_rng(0).normal(size=(1000, 1))
     >>> KozachenkoLeonenko(k=4).entropy(x)
@@ -56,7 +104,7 @@ class KozachenkoLeonenko:
     """
 
     k: int = 4
-    metric: Metric = "euclidean"
+    metric: Norm = "euclidean"
 
     REFERENCE = Reference(
         authors="Kozachenko & Leonenko", title="Sample estimate of the entropy of a random vector", year=1987,
@@ -65,28 +113,29 @@ class KozachenkoLeonenko:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "k", require_count("k", self.k))
-        require_known("metric", self.metric, METRICS)
+        object.__setattr__(self, "metric", require_norm("metric", self.metric))
 
     def entropy(self, x: SamplesLike, /) -> Estimate:
         """Entropy of x, shape (n, d) with n > k, in nats.
 
-        Standard error by subsampling. A row with k copies makes the value −inf, as the formula says; any copy adds
+        Standard error by subsampling; it is that of the value, without bias. The interval allows for the bias from
+        n = 136 on. A row with k copies makes the value −inf, as the formula says; any copy adds
         the warning ``ties``; linearly dependent columns add ``singular_support``.
         Raises SampleError for n ≤ k, constant columns and inadmissible samples.
         """
         x = as_samples(x)
         refuse_constant_columns(x)
-        _require_more_than_k(len(x), self.k, "x")
-        value = self._entropy(x)
-        error, freedom = (
-            subsampling_standard_error(lambda rows: self._entropy(x[rows]), len(x), smallest_block=2 * self.k + 2)
-            if np.isfinite(value)
-            else (np.nan, np.nan)
-        )
+        require_more_than_k(len(x), self.k, "x")
+        needed = neighbors_needed(len(x), self.k)
+        found = neighbor_summary(
+            lambda rows: neighbor_entropies(log_ball_volumes(x[rows], needed, self.metric)),
+            len(x), x.shape[1], extrapolation_weights(self.k, ()),
+        )  # fmt: skip
         return Estimate(
-            value=value, standard_error=error, degrees_of_freedom=freedom, n=len(x), bias=Bias.UNKNOWN,
-            method=repr(self), reference=self.REFERENCE,
-            warnings=sample_warnings(x) + small_sample_warnings(error, value, len(x)),
+            value=found.value, standard_error=found.standard_error, degrees_of_freedom=found.degrees_of_freedom,
+            n=len(x), bias=Bias.UNKNOWN, method=repr(self), reference=self.REFERENCE,
+            interval_rule=found.interval_rule, diagnostics=found.diagnostics,
+            warnings=sample_warnings(x) + small_sample_warnings(found.standard_error, found.value, len(x)),
         )  # fmt: skip
 
     def mutual_information(self, x: SamplesLike, y: SamplesLike, /) -> Estimate:
@@ -97,7 +146,7 @@ class KozachenkoLeonenko:
         x, y = as_paired_samples(x, y)
         refuse_constant_columns(x)
         refuse_constant_columns(y, name="y")
-        _require_more_than_k(len(x), self.k, "x and y")
+        require_more_than_k(len(x), self.k, "x and y")
         u, v = standardized(x), standardized(y)
 
         def information(rows: np.ndarray | slice) -> float:
@@ -120,14 +169,7 @@ class KozachenkoLeonenko:
         )  # fmt: skip
 
     def _entropy(self, x: Samples) -> float:
-        from scipy.special import digamma
-
-        n, d = x.shape
-        distances = neighbors(x, self.k, self.metric)[0]
-        with np.errstate(divide="ignore"):
-            mean_log_radius = float(np.log(distances[:, -1]).mean())
-        constant = float(digamma(n) - digamma(self.k)) + log_unit_ball_volume(d, self.metric)
-        return constant + d * mean_log_radius
+        return float(neighbor_entropies(log_ball_volumes(x, self.k, self.metric))[-1])
 
 
 @dataclass(frozen=True)
@@ -181,7 +223,7 @@ class KSG:
         x, y = as_paired_samples(x, y)
         refuse_constant_columns(x)
         refuse_constant_columns(y, name="y")
-        _require_more_than_k(len(x), self.k, "x and y")
+        require_more_than_k(len(x), self.k, "x and y")
         u, v = (standardized(x), standardized(y)) if self.standardize else (x, y)
         value = self._information(u, v)
         error, freedom = subsampling_standard_error(
@@ -211,8 +253,3 @@ def _ceiling(n: int, k: int) -> float:
     from scipy.special import digamma
 
     return float(digamma(n) - digamma(k))
-
-
-def _require_more_than_k(n: int, k: int, name: str) -> None:
-    if n <= k:
-        raise SampleError(f"{name}: expected more than k = {k} rows, got {n}; draw more or use a smaller k")

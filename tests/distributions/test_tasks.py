@@ -1,5 +1,8 @@
 """Tasks: mutual information by canonical correlations, log-determinants and Monte Carlo; invariance under maps."""
 
+import pickle
+from dataclasses import FrozenInstanceError, replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,7 +10,16 @@ from hypothesis import given, settings
 from itssl import check_equality
 from itssl.arrays import stream
 from itssl.distributions.gaussian import Gaussian, LawError
-from itssl.distributions.tasks import gaussian_task_with_information, linear_gaussian_views, random_mixing
+from itssl.distributions.law import exact
+from itssl.distributions.tasks import (
+    LazyTruth,
+    Task,
+    gaussian_task,
+    gaussian_task_with_information,
+    linear_gaussian_views,
+    random_mixing,
+    sampled_task,
+)
 from itssl.testing.strategies import gaussian_tasks
 
 EPS = np.finfo(float).eps
@@ -61,3 +73,70 @@ def test_transformed_changes_data_not_truth():
 def test_impossible_correlations(bad):
     with pytest.raises(LawError, match="correlations"):
         linear_gaussian_views(bad)
+
+
+def counted_truth():
+    calls = []
+
+    def compute():
+        calls.append(1)
+        return exact(0.5, "counted")
+
+    base = linear_gaussian_views([0.6])
+    truth = LazyTruth(compute, "summation")
+    return Task(name="counted", joint=base.joint, x=base.x, y=base.y, mutual_information=truth), calls
+
+
+def test_lazy_truth_is_computed_once_for_a_task_and_its_images():
+    task, calls = counted_truth()
+    harder = task.transformed(np.exp, np.exp).named("other", family="f")
+    assert (harder.known_by, harder.name, harder.family) == ("summation", "other", "f")
+    assert "by summation" in repr(harder)
+    assert (harder.d_x, harder.d_y) == (1, 1)
+    assert calls == []
+    assert harder.mutual_information is task.mutual_information
+    assert calls == [1]
+
+
+def test_replace_gives_another_truth():
+    task, calls = counted_truth()
+    other = replace(task, mutual_information=exact(1.0, "given"))
+    assert (other.mutual_information.value, other.known_by, calls) == (1.0, "closed form", [])
+    with pytest.raises(FrozenInstanceError):
+        task.mutual_information = exact(1.0, "given")  # pyright: ignore[reportAttributeAccessIssue]
+    with pytest.raises(TypeError, match="mutual_information"):
+        Task(name="none", joint=task.joint, x=task.x, y=task.y)
+
+
+def test_sampled_truth_repeats_and_carries_its_error():
+    base = linear_gaussian_views([0.9, 0.5])
+    task = sampled_task(name="sampled", joint=base.joint, x=base.x, y=base.y, n=5000)
+    truth = task.mutual_information
+    assert truth.n == 5000
+    assert abs(truth.value - base.mutual_information.value) < 5 * truth.standard_error
+    again = sampled_task(name="again", joint=base.joint, x=base.x, y=base.y, n=5000).mutual_information
+    assert again.value == truth.value
+
+
+def test_maps_may_raise_the_dimension():
+    task = linear_gaussian_views([0.6]).transformed(lambda x: np.hstack([np.cos(x), np.sin(x), x]), lambda y: y)
+    assert (task.d_x, task.d_y) == (3, 1)
+    sampled = task.mutual_information_by_monte_carlo(stream(0, "raise"), n=5000)
+    assert abs(sampled.value - task.mutual_information.value) < 5 * sampled.standard_error
+
+
+def test_gaussian_task_with_blocks_of_different_size():
+    cov = np.array([[2.0, 0.3, 0.5], [0.3, 1.0, -0.2], [0.5, -0.2, 1.5]])
+    task = gaussian_task(Gaussian(np.array([1.0, 2.0, 3.0]), cov), 2)
+    by_hand = 0.5 * np.log(np.linalg.det(cov[:2, :2]) * cov[2, 2] / np.linalg.det(cov))
+    assert task.mutual_information.value == pytest.approx(by_hand, abs=64 * EPS)
+    assert (task.d_x, task.d_y) == (2, 1)
+    sampled = task.mutual_information_by_monte_carlo(stream(0, "blocks"), n=5000)
+    assert abs(sampled.value - by_hand) < 5 * sampled.standard_error
+
+
+def test_tasks_travel_to_other_processes():
+    task = linear_gaussian_views([0.6]).transformed(np.exp, np.cbrt)
+    copy = pickle.loads(pickle.dumps(task))
+    np.testing.assert_array_equal(copy.sample(5, stream(0, "p"))[0], task.sample(5, stream(0, "p"))[0])
+    assert copy.mutual_information.value == task.mutual_information.value

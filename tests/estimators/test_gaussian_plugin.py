@@ -7,13 +7,15 @@ from hypothesis import strategies as st
 
 from itssl import GaussianPlugin, check_equality
 from itssl.arrays import SampleError, stream
-from itssl.distributions.gaussian import Gaussian
-from itssl.distributions.tasks import linear_gaussian_views
+from itssl.choices import UnknownNameError
+from itssl.distributions.gaussian import Gaussian, kl_divergence
+from itssl.distributions.tasks import linear_gaussian_views, random_mixing
 from itssl.estimate import Bias
 from itssl.estimators.gaussian_plugin import log_determinant_bias, log_determinant_variance
-from itssl.testing.strategies import samples
+from itssl.testing.strategies import samples, seeds
 
 EPS = np.finfo(float).eps
+SHRUNK = (GaussianPlugin(shrinkage="oas"), GaussianPlugin(shrinkage="ledoit_wolf"))
 LAW = Gaussian(np.zeros(5), np.diag([1.0, 2.0, 3.0, 4.0, 5.0]))
 
 
@@ -122,3 +124,232 @@ def test_too_few_rows():
         GaussianPlugin().entropy(x)
     with pytest.raises(SampleError, match=r"5 rows"):
         GaussianPlugin().mutual_information(x[:, :3], x[:, 3:])
+
+
+def log_det(x):
+    return np.linalg.slogdet(np.cov(x, rowvar=False).reshape(x.shape[1], x.shape[1]))[1]
+
+
+def unbiased_log_det(x):
+    """The twin of every corrected term."""
+    return log_det(x) - log_determinant_bias(*x.shape)
+
+
+@settings(deadline=None, max_examples=25)
+@given(seed=seeds(), d_x=st.integers(1, 4), d_y=st.integers(1, 3), d_z=st.integers(1, 3))
+def test_every_quantity_against_its_definition(seed, d_x, d_y, d_z):
+    rng = stream(seed, "definitions")
+    x, y, z = np.split(rng.normal(size=(30, 10)) @ rng.normal(size=(10, d_x + d_y + d_z)), [d_x, d_x + d_y], axis=1)
+    plugin, h = GaussianPlugin(), lambda *blocks: 0.5 * unbiased_log_det(np.hstack(blocks))
+    error = 1e3 * EPS * np.linalg.cond(np.hstack([x, y, z])) ** 2
+    assert plugin.mutual_information(x, y).value == pytest.approx(h(x) + h(y) - h(x, y), abs=error)
+    given_z = h(x, z) + h(y, z) - h(z) - h(x, y, z)
+    assert plugin.conditional_mutual_information(x, y, z).value == pytest.approx(given_z, abs=error)
+    alone = sum(h(x[:, [i]]) for i in range(d_x)) - h(x)
+    assert plugin.total_correlation(x).value == pytest.approx(alone, abs=error)
+
+
+@settings(deadline=None, max_examples=25)
+@given(seed=seeds(), power=st.integers(-12, 12))
+def test_identities_of_information(seed, power):
+    """Biases telescope: chain rules hold for the corrected values, and so do the invariances of the truth."""
+    rng = stream(seed, "chain")
+    z = rng.normal(size=(40, 8)) @ random_mixing(8, seed)
+    x, y, w = z[:, :2], z[:, 2:5], z[:, 5:7]
+    plugin, error = GaussianPlugin(), 1e6 * EPS
+    information, given_w = plugin.mutual_information(x, w), plugin.conditional_mutual_information(x, y, w)
+    both = plugin.mutual_information(x, np.hstack([y, w]))
+    assert both.value == pytest.approx(information.value + given_w.value, abs=error)
+    assert plugin.conditional_mutual_information(y, x, w).value == pytest.approx(given_w.value, abs=error)
+    parts = plugin.total_correlation(x).value + plugin.total_correlation(w).value + information.value
+    assert plugin.total_correlation(np.hstack([x, w])).value == pytest.approx(parts, abs=error)
+    order, factor = rng.permutation(40), 10.0**power
+    moved = plugin.conditional_mutual_information(factor * x[order], y[order] / factor, w[order] * factor)
+    assert moved.value == pytest.approx(given_w.value, abs=error)
+    assert moved.standard_error == pytest.approx(given_w.standard_error, rel=error)
+    assert moved.interval() == pytest.approx(given_w.interval(), abs=1e-3 * given_w.standard_error)
+    assert plugin.total_correlation(z[order] * factor).value == pytest.approx(
+        plugin.total_correlation(z).value, abs=error
+    )
+
+
+def test_conditioning_costs_as_many_draws_as_dimensions():
+    """Residuals on d_z variables are n − d_z draws in other coordinates: rotate them out, and compare everything."""
+    rng = stream(0, "residuals")
+    z, x, y = rng.normal(size=(30, 4)), rng.normal(size=(30, 2)), rng.normal(size=(30, 3))
+    x, y = x + z[:, :2], y + x @ rng.normal(size=(2, 3)) + z[:, 1:]
+    basis = np.linalg.qr(np.c_[np.ones(30), z], mode="complete")[0][:, 5:]  # 25 contrasts
+    left = np.c_[np.ones(26) / np.sqrt(26), np.eye(26)[:, 1:]]
+    contrasts = np.linalg.qr(left)[0][:, 1:]  # 25 directions orthogonal to the constant
+    a, b = (contrasts @ (basis.T @ v) for v in (x, y))
+    one, other = GaussianPlugin().conditional_mutual_information(x, y, z), GaussianPlugin().mutual_information(a, b)
+    assert one.value == pytest.approx(other.value, abs=1e4 * EPS)
+    assert one.standard_error == pytest.approx(other.standard_error, rel=1e4 * EPS)
+    assert one.interval() == pytest.approx(other.interval(), abs=1e-4 * one.standard_error)
+
+
+def test_conditional_information_and_total_correlation_are_unbiased():
+    rho, given_z = 0.7, -0.5 * np.log(1 - 0.7**2)
+
+    def conditional(rng):
+        x, y, z = rng.normal(size=(3, 12, 2))
+        y[:, 0] = rho * x[:, 0] + np.sqrt(1 - rho**2) * y[:, 0]
+        return GaussianPlugin().conditional_mutual_information(x + z, y - z, z).value
+
+    check_equality(lambda rng: [conditional(rng) for _ in range(50)], given_z, margin=0.1).require()
+    factor = np.array([1.0, 0.5, 0.8, 0.0])
+    law = Gaussian(np.zeros(4), np.eye(4) + np.outer(factor, factor))
+    truth = 0.5 * (np.log(np.diagonal(law.cov)).sum() - law.log_det)
+    check_equality(
+        lambda rng: [GaussianPlugin().total_correlation(law.sample(9, rng)).value for _ in range(50)], truth, margin=0.1
+    ).require()  # fmt: skip
+
+
+@pytest.mark.parametrize("d", [1, 3])
+def test_divergence_is_unbiased(d):
+    p = Gaussian(np.zeros(d), np.diag(np.linspace(0.5, 2, d)))
+    q = Gaussian(np.full(d, 0.5), np.eye(d) + 0.3 * (1 - np.eye(d)))
+    check_equality(
+        lambda rng: [GaussianPlugin().kl_divergence(p.sample(12, rng), q.sample(15, rng)).value for _ in range(50)],
+        kl_divergence(p, q).value, margin=0.15,
+    ).require()  # fmt: skip
+
+
+@settings(deadline=None, max_examples=25)
+@given(seed=seeds(), power=st.integers(-12, 12), d=st.integers(1, 4))
+def test_divergence_identities(seed, power, d):
+    rng = stream(seed, "divergence")
+    x, y = rng.normal(size=(20, d)) @ random_mixing(d, seed), 1 + rng.normal(size=(25, d))
+    p, q = (Gaussian(z.mean(axis=0), np.cov(z, rowvar=False).reshape(d, d)) for z in (x, y))
+    found = GaussianPlugin().kl_divergence(x, y)
+    uncorrected = found.value - found.diagnostics["bias_correction_nats"]
+    assert uncorrected == pytest.approx(kl_divergence(p, q).value, abs=1e6 * EPS)
+    matrix = 10.0**power * random_mixing(d, seed + 1)
+    image = GaussianPlugin().kl_divergence(rng.permutation(x) @ matrix, rng.permutation(y) @ matrix)
+    assert image.value == pytest.approx(found.value, rel=1e6 * EPS, abs=1e6 * EPS)
+    assert image.standard_error == pytest.approx(found.standard_error, rel=1e-3)
+
+
+def test_standard_errors_are_the_spread():
+    """Ratio of stated (root mean square) to observed spread within four errors of a deviation, beside 5 %."""
+    rng, plugin, size = stream(0, "spread"), GaussianPlugin(), 500
+    factor, rho = np.array([1.0, 1.0, 0.5, 0.0]), np.full(3, 0.8)
+
+    def views(n, d_z):
+        x, noise, z = rng.normal(size=(3, n, 3))
+        return x + z, rho * x + np.sqrt(1 - rho**2) * noise + z, z[:, :d_z]
+
+    worlds = {
+        "mutual_information": lambda: linear_gaussian_views(rho).sample(12, rng),
+        "conditional_mutual_information": lambda: views(16, 3),
+        "total_correlation": lambda: (rng.normal(size=(12, 4)) + rng.normal(size=(12, 1)) * factor,),
+        "kl_divergence": lambda: (2 * rng.normal(size=(15, 2)) + 1, rng.normal(size=(40, 2))),
+    }
+    for quantity, draw in worlds.items():
+        found = [getattr(plugin, quantity)(*draw()) for _ in range(size)]
+        values, stated = np.array([f.value for f in found]), np.array([f.standard_error for f in found])
+        kurtosis = ((values - values.mean()) ** 4).mean() / values.var() ** 2
+        error = 0.5 * np.sqrt((kurtosis - 1) / size)  # of a deviation, relative
+        assert np.sqrt(np.mean(stated**2)) / values.std() == pytest.approx(1, abs=0.05 + 4 * error), quantity
+
+
+def test_singular_cases():
+    plugin, z = GaussianPlugin(), stream(0, "singular").normal(size=(50, 6))
+    x, y, w = z[:, :2], z[:, 2:4], z[:, 4:]
+    shared = plugin.conditional_mutual_information(x, np.c_[y, x[:, 0] + w[:, 0]], w)
+    assert shared.value == np.inf
+    assert [v.code for v in shared.warnings] == ["deterministic"]
+    explained = plugin.conditional_mutual_information(np.c_[x, w[:, 0]], y, w)
+    assert explained.value == pytest.approx(plugin.conditional_mutual_information(x, y, w).value, abs=1e4 * EPS)
+    assert [v.code for v in explained.warnings] == ["singular_support"]
+    assert explained.diagnostics["rank_x"] == 2
+    nothing = plugin.conditional_mutual_information(w @ np.ones((2, 1)), y, w)
+    assert (nothing.value, nothing.standard_error, nothing.interval()) == (0.0, 0.0, (0.0, 0.0))
+    dependent = plugin.total_correlation(np.c_[x, x.sum(axis=1)])
+    assert dependent.value == np.inf
+    assert [v.code for v in dependent.warnings] == ["singular_support"]
+    assert plugin.total_correlation(x[:, :1]).value == 0
+    line, other = np.c_[x, x.sum(axis=1)], np.c_[y, y.sum(axis=1)]
+    same = plugin.kl_divergence(line, other)
+    assert same.value == pytest.approx(plugin.kl_divergence(x, y).value, abs=1e4 * EPS)
+    assert [v.code for v in same.warnings] == ["singular_support"] * 2
+    for p, q in ((line, z[:, :3]), (z[:, :3], line), (line, other * [1, 1, 2])):
+        assert plugin.kl_divergence(p, q).value == np.inf
+
+
+def test_refusals_name_argument_and_cure():
+    plugin, x = GaussianPlugin(), stream(0, "x").normal(size=(6, 6))
+    for call, part in [
+        (lambda: plugin.conditional_mutual_information(x[:, :2], x[:, 2:4], x[:, 4:]), "x, y and z: .* got 6 rows"),
+        (lambda: plugin.conditional_mutual_information(x[:, :1], x[:, :1], x[:5]), "x and z: .* 6 and 5"),
+        (lambda: plugin.total_correlation(x), r"x: expected more rows than columns, got shape \(6, 6\)"),
+        (lambda: plugin.kl_divergence(x, x), r"x: expected more rows than columns, got shape \(6, 6\)"),
+        (
+            lambda: plugin.kl_divergence(x[:, :4], x[:, :4]),
+            r"y: expected more than d \+ 2 = 6 rows, got shape \(6, 4\)",
+        ),
+        (lambda: plugin.kl_divergence(x[:, :1], x[:, :2]), "y: expected as many columns as x, got 2 and 1"),
+    ]:
+        with pytest.raises(SampleError, match=part) as caught:
+            call()
+        assert "shrinkage" in str(caught.value) or "6 and 5" in str(caught.value) or "columns as" in str(caught.value)
+    with pytest.raises(UnknownNameError, match="shrinkage: expected one of 'none', 'ledoit_wolf', 'oas'"):
+        GaussianPlugin(shrinkage="lasso")  # pyright: ignore[reportArgumentType]
+
+
+def test_divergence_whose_variance_is_infinite():
+    rng = stream(0, "few")
+    found = GaussianPlugin().kl_divergence(rng.normal(size=(9, 3)), rng.normal(size=(7, 3)))
+    assert np.isfinite(found.value)
+    assert found.standard_error == np.inf
+    assert found.interval() == (-np.inf, np.inf)
+
+
+@pytest.mark.parametrize("plugin", SHRUNK, ids=repr)
+def test_shrinkage_handles_fewer_rows_than_columns(plugin):
+    rng = stream(0, "wide")
+    x, y, z = rng.normal(size=(3, 10, 12))
+    answers = [
+        plugin.entropy(x), plugin.mutual_information(x, y), plugin.conditional_mutual_information(x, y, z),
+        plugin.total_correlation(x), plugin.kl_divergence(x, y),
+    ]  # fmt: skip
+    for found in answers:
+        assert np.isfinite(found.value)
+        assert found.standard_error > 0
+        assert np.isfinite(found.diagnostics["estimated_bias_nats"])
+        assert {w.code for w in found.warnings} == {"small_sample_for_dimension"}
+        assert found.method == repr(plugin)
+    assert all(found.value > -1e-9 for found in answers[1:])  # coherent covariances: no negative information
+
+
+@pytest.mark.parametrize("plugin", SHRUNK, ids=repr)
+def test_shrinkage_does_not_see_units(plugin):
+    rng = stream(0, "units")
+    x, y = rng.normal(size=(2, 15, 4))
+    units = 10.0 ** np.array([-12, 3, 0, 12])
+    assert plugin.mutual_information(x * units, y).value == pytest.approx(plugin.mutual_information(x, y).value)
+    assert plugin.total_correlation(x * units).value == pytest.approx(plugin.total_correlation(x).value)
+    assert plugin.kl_divergence(x * units, y * units).value == pytest.approx(plugin.kl_divergence(x, y).value)
+    assert plugin.entropy(x * units).value == pytest.approx(plugin.entropy(x).value + np.log(units).sum())
+
+
+def test_without_intensity_shrinkage_is_the_uncorrected_plugin():
+    """At n ≫ d the intensity of strongly correlated data is small; compare with the formula at that intensity."""
+    x = stream(0, "close").normal(size=(4000, 3)) @ np.array([[1, 1, 1], [0, 1, 1], [0, 0, 1.0]])
+    found = SHRUNK[0].total_correlation(x)
+    a = found.diagnostics["shrinkage_intensity"]
+    correlations = np.corrcoef(x, rowvar=False)
+    assert 0 < a < 0.01
+    shrunk = (1 - a) * correlations + a * np.eye(3)
+    assert found.value == pytest.approx(-0.5 * np.linalg.slogdet(shrunk)[1], abs=1e4 * EPS)
+
+
+def test_inputs_of_any_layout():
+    x, y, z = np.asfortranarray(stream(0, "layout").normal(size=(3, 40, 2)).astype(np.float32))
+    for block in (x, y, z):
+        block.flags.writeable = False
+    wide = [block.astype(float) for block in (x, y, z)]
+    plugin = GaussianPlugin()
+    same = plugin.conditional_mutual_information(x, y, z).value
+    assert same == pytest.approx(plugin.conditional_mutual_information(*wide).value)
+    assert plugin.kl_divergence(x, y).value == pytest.approx(plugin.kl_divergence(wide[0], wide[1]).value)

@@ -10,8 +10,10 @@ from sklearn.feature_selection import mutual_info_regression
 
 from itssl import KSG, KozachenkoLeonenko, check_equality
 from itssl.arrays import stream
+from itssl.choices import ParameterError, UnknownNameError
 from itssl.distributions.gaussian import Gaussian
 from itssl.distributions.tasks import linear_gaussian_views
+from itssl.estimators.nearest_neighbors import log_ball_volumes, log_unit_ball_volume
 from itssl.estimators.standardization import standardized
 from itssl.testing.strategies import samples
 
@@ -20,10 +22,11 @@ EPS = np.finfo(float).eps
 
 def entropy_twin(x, k, metric):
     n, d = x.shape
+    p = 2.0 if metric == "euclidean" else 1.0 if metric == "manhattan" else metric
     away = np.abs(x[:, None] - x[None])
-    away = away.max(axis=2) if metric == "chebyshev" else np.sqrt((away**2).sum(axis=2))
+    away = away.max(axis=2) if metric == "chebyshev" else (away**p).sum(axis=2) ** (1 / p)
     radius = np.sort(away, axis=1)[:, k]  # column 0 is the row itself
-    ball = 2.0**d if metric == "chebyshev" else np.pi ** (d / 2) / gamma(d / 2 + 1)
+    ball = 2.0**d if metric == "chebyshev" else (2 * gamma(1 + 1 / p)) ** d / gamma(1 + d / p)
     return digamma(n) - digamma(k) + np.log(ball) + d * np.log(radius).mean()
 
 
@@ -72,10 +75,52 @@ def test_ksg_counts_strictly_on_a_lattice():
 
 
 @settings(max_examples=25, deadline=None)
-@given(x=samples(), k=st.integers(1, 5), metric=st.sampled_from(["chebyshev", "euclidean"]))
+@given(x=samples(), k=st.integers(1, 5), metric=st.sampled_from(["chebyshev", "euclidean", "manhattan", 1.5, 4.0]))
 def test_entropy_equals_the_definition(x, k, metric):
     value = KozachenkoLeonenko(k=k, metric=metric).entropy(x).value
     assert value == pytest.approx(entropy_twin(x, k, metric), abs=1e4 * EPS * (1 + np.abs(x).max()))
+
+
+@pytest.mark.parametrize("metric", ["euclidean", "chebyshev", "manhattan", 1.5, 5])
+@pytest.mark.parametrize("d", [1, 2, 4])
+def test_unit_ball_volume_by_monte_carlo(metric, d):
+    """Within 5 standard errors of the share of a cube."""
+    points = np.abs(stream(0, "ball", d).uniform(-1, 1, size=(200_000, d)))
+    p = {"euclidean": 2.0, "manhattan": 1.0, "chebyshev": np.inf}.get(metric, metric)
+    inside = np.linalg.norm(points, ord=p, axis=1) <= 1
+    volume, error = 2**d * inside.mean(), 2**d * inside.std() / 200_000**0.5
+    assert abs(np.exp(log_unit_ball_volume(d, metric)) - volume) <= 5 * error + 1e-12
+
+
+def test_numbers_name_the_same_metrics():
+    x = stream(0, "orders").normal(size=(100, 3))
+    named = (KozachenkoLeonenko(metric="manhattan"), KozachenkoLeonenko(), KozachenkoLeonenko(metric="chebyshev"))
+    for estimator, p in zip(named, (1, 2, np.inf), strict=True):
+        assert KozachenkoLeonenko(metric=p).entropy(x).value == estimator.entropy(x).value
+    for bad in (0.5, np.nan, True):
+        with pytest.raises((ParameterError, UnknownNameError), match="metric: expected"):
+            KozachenkoLeonenko(metric=bad)
+    with pytest.raises(ParameterError, match=r"or a number p >= 1, got 0\.5"):
+        KozachenkoLeonenko(metric=0.5)
+
+
+def test_volumes_of_all_neighbors_and_of_another_dimension():
+    x = stream(0, "volumes").normal(size=(50, 3))
+    volumes = log_ball_volumes(x, 5, "euclidean")
+    radius = np.exp((volumes - log_unit_ball_volume(3, "euclidean")) / 3)
+    np.testing.assert_allclose(log_ball_volumes(x, 5, "euclidean", dim=1), np.log(2 * radius), atol=1e2 * EPS)
+
+
+def test_the_interval_reaches_over_the_bias_and_the_standard_error_does_not():
+    """Exponential, d = 4: edges. The value and its error are those of the k-th neighbor alone."""
+    x = stream(0, "hull").exponential(size=(1000, 4))
+    found = KozachenkoLeonenko().entropy(x)
+    assert found.value == KozachenkoLeonenko()._entropy(x)
+    low, high = found.interval(0.95)
+    assert low < 4 < found.value - 2.06 * found.standard_error
+    assert low < found.diagnostics["edge_extrapolation_nats"] < found.diagnostics["interior_extrapolation_nats"] < high
+    assert high == pytest.approx(found.value + 2.0639 * found.standard_error, abs=1e-4)  # 24 degrees of freedom
+    assert KozachenkoLeonenko().entropy(x[:135]).interval_rule is None
 
 
 def test_high_dimension_takes_another_path_to_the_same_value():

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from itssl import Bias, GaussianMixture, PairwiseMixture, pairwise_entropy_bounds
-from itssl.arrays import stream
+from itssl.arrays import SampleError, stream
 from itssl.choices import ParameterError
 from itssl.testing.strategies import samples
 
@@ -108,6 +108,83 @@ def test_saturation_is_reported():
     other = 100 * stream(1, "other").normal(size=(50, 2))
     assert [w.code for w in PairwiseMixture(var=1.0).mutual_information(far, other).warnings] == ["ceiling"]
     assert PairwiseMixture(var=1e6).entropy(far).warnings == ()
+
+
+def whitened_twin(z, cov):
+    """A common covariance is the identity in other coordinates."""
+    root = np.linalg.cholesky(cov)
+    shift = np.log(np.diagonal(root)).sum()
+    return [b + shift for b in bounds_twin(np.linalg.solve(root, z.T).T, 1.0)]
+
+
+@settings(deadline=None, max_examples=30)
+@given(seed=st.integers(0, 2**32), d=st.integers(1, 5), kind=st.sampled_from(["vector", "matrix"]))
+def test_vector_and_matrix_noise(seed, d, kind):
+    rng = stream(seed, "noise")
+    z, root = rng.normal(size=(12, d)), rng.normal(size=(d, d))
+    var = rng.uniform(0.2, 3, size=d) if kind == "vector" else root @ root.T + 0.2 * np.eye(d)
+    cov = np.diag(var) if kind == "vector" else var
+    error = 1e3 * EPS * (1 + d / 0.2)  # eigenvalues of the noise are at least 0.2, rows about √d
+    bounds = PairwiseMixture(var=var).entropy_bounds(z)
+    np.testing.assert_allclose([b.value for b in bounds], whitened_twin(z, cov), atol=error)
+    np.testing.assert_allclose(pairwise_entropy_bounds(z, var=var), whitened_twin(z, cov), atol=error)
+    tensors = pairwise_entropy_bounds(torch.tensor(z), var=torch.tensor(var))
+    np.testing.assert_allclose([t.item() for t in tensors], whitened_twin(z, cov), atol=error)
+    assert [b.bias for b in bounds] == [Bias.LOWER, Bias.UPPER]
+    assert [b.value for b in bounds] == [PairwiseMixture(var, b).entropy(z).value for b in ("lower", "upper")]
+
+
+@pytest.mark.parametrize("var", [[0.5, 2.0], [[1.0, 0.3], [0.3, 0.5]]])
+def test_gradients_with_other_noise(var):
+    z = torch.tensor(stream(0, "gradient").normal(size=(8, 2)), requires_grad=True)
+    assert torch.autograd.gradcheck(lambda z: tuple(pairwise_entropy_bounds(z, var=var)), z)
+
+
+def test_estimators_stay_hashable_and_short():
+    a, b = PairwiseMixture(var=np.array([1.0, 2.0])), PairwiseMixture(var=[1, 2])
+    assert a == b
+    assert hash(a) == hash(b)
+    assert repr(a) == "PairwiseMixture(var=(1.0, 2.0), bound='lower')"
+    assert PairwiseMixture(var=np.eye(2)) != a
+
+
+@pytest.mark.parametrize("a", [1e-12, 1e12])
+@settings(deadline=None, max_examples=10)
+@given(seed=st.integers(0, 2**32))
+def test_units_change_nothing_when_the_noise_follows(a, seed):
+    """x·a with var·a²: information keeps, entropy shifts by d log a; each block may have its own units."""
+    rng = stream(seed, "units")
+    x, y = rng.normal(size=(30, 2)), rng.normal(size=(30, 1))
+    error = 1e3 * EPS * (1 + abs(np.log(a)))
+    before, after = PairwiseMixture(0.5).entropy(x).value, PairwiseMixture(0.5 * a**2).entropy(a * x).value
+    assert after == pytest.approx(before + 2 * np.log(a), abs=error)
+    information = PairwiseMixture(0.5).mutual_information(x, y).value
+    together = PairwiseMixture(0.5 * a**2).mutual_information(a * x, a * y).value
+    apart = PairwiseMixture([0.5 * a**2, 0.5 * a**2, 0.5]).mutual_information(a * x, y).value
+    assert together == pytest.approx(information, abs=error)
+    assert apart == pytest.approx(information, abs=error)
+    shuffled = rng.permutation(30)
+    assert PairwiseMixture(0.5).mutual_information(y[shuffled], x[shuffled]).value == pytest.approx(
+        information, abs=error
+    )
+
+
+def test_correlated_noise_carries_information():
+    """Rows on one point: only the noise is left, whose information is −½ log(1 − ρ²)."""
+    x, y = np.array([[0.0], [1e-9]]), np.array([[0.0], [1e-9]])
+    found = PairwiseMixture([[1.0, 0.8], [0.8, 1.0]]).mutual_information(x, y)
+    assert found.value == pytest.approx(-0.5 * np.log(1 - 0.8**2), abs=1e-12)
+
+
+def test_noise_of_another_dimension_is_refused():
+    z = stream(0, "z").normal(size=(5, 3))
+    for call in (
+        lambda: PairwiseMixture([1.0, 2.0]).entropy(z),
+        lambda: PairwiseMixture(np.eye(3)).mutual_information(z, z),
+        lambda: pairwise_entropy_bounds(z, var=np.eye(2)),
+    ):
+        with pytest.raises(SampleError, match="columns to fit var"):
+            call()
 
 
 @pytest.mark.parametrize("var", [0.0, -1.0, np.inf, np.nan])

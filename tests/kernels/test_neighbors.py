@@ -15,7 +15,11 @@ ROUNDING = 16 * np.finfo(float).eps
 def distance_twin(x, metric):
     """All distances from the definition; a row is infinitely far from itself."""
     difference = np.abs(x[:, None] - x[None])
-    away = difference.max(axis=2) if metric == "chebyshev" else np.sqrt((difference**2).sum(axis=2))
+    if metric in ("chebyshev", "euclidean"):  # in the arithmetic of the kernels, for counts that must agree exactly
+        away = difference.max(axis=2) if metric == "chebyshev" else np.sqrt((difference**2).sum(axis=2))
+    else:
+        p, unit = 1.0 if metric == "manhattan" else metric, np.abs(difference).max()
+        away = np.linalg.norm(difference.astype(np.longdouble) / unit, ord=p, axis=2).astype(float) * unit
     np.fill_diagonal(away, np.inf)
     return away
 
@@ -65,6 +69,40 @@ def test_distances_equal_the_definition(kind, d, metric):
     assert (rows != np.arange(len(x))[:, None]).all()
     again = np.take_along_axis(distance_twin(x, metric), rows, axis=1)
     np.testing.assert_allclose(again, twin, rtol=ROUNDING)
+
+
+@pytest.mark.parametrize("metric", ["manhattan", 1.0, 1.5, 3.0, 7.0, np.inf])
+@pytest.mark.parametrize("d", [2, 16])
+@pytest.mark.parametrize(
+    "kind", ["gaussian", "near-duplicates 1e-7", "scale 1e-12", "scale 1e12", "tight cluster far away"]
+)
+def test_distances_of_every_order_equal_the_definition(kind, d, metric):
+    x = DATA[kind](stream(0, "orders", kind, d), 120, d)
+    distances, rows = neighbors(x, 4, metric)
+    twin = distance_twin(x, "chebyshev" if metric == np.inf else metric)
+    np.testing.assert_allclose(distances, np.sort(twin, axis=1)[:, :4], rtol=4 * ROUNDING)
+    np.testing.assert_allclose(np.take_along_axis(twin, rows, axis=1), distances, rtol=4 * ROUNDING)
+
+
+def test_powers_that_underflow_are_redone(monkeypatch):
+    """(1e-8)^60 is no number: without the second look these rows had neighbors at distance zero."""
+    rng = stream(0, "underflow")
+    x = np.repeat(rng.normal(size=(10, 2)), 4, axis=0) + 1e-8 * rng.normal(size=(40, 2))
+    redone = []
+    original = kernel._difference_tile
+    monkeypatch.setattr(kernel, "_difference_tile", lambda *a: redone.append(a[1]) or original(*a))
+    distances = neighbors(x, 3, 60.0)[0]
+    twin = np.sort(distance_twin(x, "chebyshev"), axis=1)[:, :3]
+    assert (distances >= twin * (1 - ROUNDING)).all()
+    assert (distances <= twin * 2 ** (1 / 60) * (1 + ROUNDING)).all()
+    assert len(redone) == 40
+
+
+@pytest.mark.parametrize("threaded", [0, 2**60])
+def test_threads_change_nothing(threaded, monkeypatch):
+    monkeypatch.setattr(kernel, "_THREADED", threaded)
+    x = stream(0, "threads").normal(size=(300, 3))
+    np.testing.assert_array_equal(neighbors(x, 2, "euclidean")[1], np.argsort(distance_twin(x, "euclidean"))[:, :2])
 
 
 def test_uncertified_rows_are_redone(monkeypatch):

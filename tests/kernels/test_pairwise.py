@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
+from scipy.special import logsumexp
 
 from itssl.arrays import stream
 from itssl.kernels import pairwise
-from itssl.kernels.pairwise import kernel_sums
+from itssl.kernels.pairwise import kernel_sums, log_kernel_sums, squared_distances
 
 
 def sums_twin(z, var, weights):
@@ -37,3 +38,36 @@ def test_tiles_do_not_show(monkeypatch):
 
 def test_far_apart_rows_count_for_nothing():
     np.testing.assert_array_equal(kernel_sums(np.array([[0.0], [1e9]]), 1.0), np.ones((2, 2)))
+
+
+@pytest.mark.parametrize("offset", [1e3, 1e6, 1e9])
+def test_far_clusters_keep_their_digits(offset):
+    """The error is that of the coordinates, eps·|z|·|difference|, not that of their squares."""
+    steps = np.round(stream(0, "clusters").normal(size=(60, 3)) * 1024) / 1024
+    z = np.vstack([steps[:30], steps[30:] + np.round(offset)])
+    for fast, twin in zip(kernel_sums(z, 0.5), sums_twin(z, 0.5, np.ones((60, 2))), strict=True):
+        np.testing.assert_allclose(fast, twin, rtol=64 * np.finfo(float).eps * offset + 1e-10)
+
+
+@pytest.mark.parametrize("d", [1, 7, 1500])
+@pytest.mark.parametrize("offset", [0.0, 1e7])
+def test_log_sums_equal_the_definition(d, offset, monkeypatch):
+    """At d = 1500 every kernel underflows by itself; an offset may cost its own rounding, not that of its square."""
+    rng = stream(0, "log sums", d)
+    z = np.round(rng.normal(size=(50, d)) * 1024) / 1024
+    z[25:] += offset
+    x = z[rng.integers(50, size=40)] + np.round(rng.normal(size=(40, d)) * 1024) / 1024
+    log_weights = np.log(rng.dirichlet(np.ones(50)))
+    exponents = -0.5 * ((x[:, None] - z) ** 2).sum(axis=2)
+    twin = np.asarray(logsumexp(exponents + log_weights, axis=1))
+    error = 64 * np.finfo(float).eps * d * (1 + offset) + 1e-10  # eps·|z|·|difference|, both summed over d
+    np.testing.assert_allclose(log_kernel_sums(x, z, log_weights), twin, atol=error, rtol=0)
+    monkeypatch.setattr(pairwise, "_TILE", 16)
+    np.testing.assert_allclose(log_kernel_sums(x, z, log_weights), twin, atol=error, rtol=0)
+
+
+def test_exact_distances_only_where_they_matter():
+    z = np.array([[0.0], [1e9], [1e9 + 1]])
+    square = z[:, 0] ** 2
+    assert squared_distances(z, z, square, square, 10.0)[1, 2] == 1.0
+    assert squared_distances(z, z, square, square, 10.0)[0, 1] == 1e18

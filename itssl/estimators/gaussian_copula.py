@@ -1,0 +1,104 @@
+"""The Gaussian copula: ranks turned into normal scores, then the Gaussian formula."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from itssl.arrays import Samples, SamplesLike, as_paired_samples, as_samples, refuse_constant_columns
+from itssl.estimate import Bias, Estimate, EstimateWarning, Reference
+from itssl.estimators.gaussian_plugin import GaussianPlugin
+
+REFERENCE = Reference(
+    authors="Ince, Giordano, Kayser, Rousselet, Gross & Schyns",
+    title="A statistical framework for neuroimaging data analysis based on mutual information estimated via a "
+    "Gaussian copula",
+    year=2017, where="Human Brain Mapping 38(3), 1541-1573",
+)  # fmt: skip
+
+
+def normal_scores(x: Samples) -> Samples:
+    """Φ⁻¹(rank/(n+1)) in each column; equal values share their mean rank.
+
+    >>> normal_scores(np.array([[3.0], [1.0], [2.0]])).ravel().round(4).tolist()
+    [0.6745, -0.6745, 0.0]
+    """
+    from scipy.special import ndtri
+    from scipy.stats import rankdata
+
+    return ndtri(rankdata(x, axis=0) / (len(x) + 1))
+
+
+@dataclass(frozen=True)
+class GaussianCopula:
+    r"""Information of the Gaussian that has the *ranks* of the sample: invariant under monotone maps of each column.
+
+    Each column is replaced by its normal scores Φ⁻¹(rank/(n+1)) [1], and the scores go to
+    :class:`itssl.estimators.gaussian_plugin.GaussianPlugin`. With continuous columns the scores tend to standard normal
+    variables U, V (information is unchanged by monotone maps), and the answer to that of their correlations. Then
+
+    - the total correlation is a lower bound, for Σ h(U_i) is exact and h(U) at most Gaussian: TC ≥ −½ log|R|;
+    - I(X; Y) is at least the answer if *one* of the blocks has a Gaussian copula, e.g. d_x = 1 or d_y = 1:
+      h(V) = ½ log((2πe)^d |R_v|) exactly, and h(V|U) is at most the entropy of a Gaussian with the covariance of the
+      residual of linear regression;
+    - otherwise there is no direction. Example: φ a map for which φ(Z) is standard normal and uncorrelated with
+      the standard normal Z, X = (Z, φ(Z)), Y = (W, φ(W)); the truth is I(Z; W), the answer larger by what
+      the correlation of φ(Z) and φ(W) adds. The same holds given a third block.
+
+    The bound is one on the limit; the exact correction for Gaussian draws is only approximate for ranks. Measured on
+    Gaussian draws: see each method.
+
+    References
+    ----------
+    [1] Ince, Giordano, Kayser, Rousselet, Gross & Schyns (2017). A statistical framework for neuroimaging data analysis
+        based on mutual information estimated via a Gaussian copula. Human Brain Mapping 38(3).
+    [2] Klaassen & Wellner (1997). Efficient estimation in the bivariate normal copula model: normal margins are least
+        favourable. Bernoulli 3(1).
+
+    >>> from itssl.distributions.tasks import linear_gaussian_views
+    >>> x, y = linear_gaussian_views([0.6]).transformed(np.exp, np.cbrt).sample(500, np.random.default_rng(0))
+    >>> GaussianCopula().mutual_information(x, y)
+    0.226 ± 0.027 nats (GaussianCopula(), n=500)
+    """
+
+    def mutual_information(self, x: SamplesLike, y: SamplesLike, /) -> Estimate:
+        """I(X; Y) for x of shape (n, d_x) and y of shape (n, d_y), n > d_x + d_y, in nats."""
+        blocks = dict(zip("xy", as_paired_samples(x, y), strict=True))
+        return self._of_scores("mutual_information", blocks, _direction(blocks))
+
+    def conditional_mutual_information(self, x: SamplesLike, y: SamplesLike, z: SamplesLike, /) -> Estimate:
+        """I(X; Y | Z), n > d_x + d_y + d_z, in nats."""
+        _, z = as_paired_samples(x, z, names=("x", "z"))
+        blocks = dict(zip("xyz", (*as_paired_samples(x, y), z), strict=True))
+        return self._of_scores("conditional_mutual_information", blocks, Bias.UNKNOWN)
+
+    def total_correlation(self, x: SamplesLike, /) -> Estimate:
+        """TC for x of shape (n, d), n > d, in nats."""
+        return self._of_scores("total_correlation", {"x": as_samples(x)}, Bias.LOWER)
+
+    def _of_scores(self, quantity: str, blocks: dict[str, Samples], bias: Bias) -> Estimate:
+        for name, block in blocks.items():
+            refuse_constant_columns(block, name=name)
+        found = getattr(GaussianPlugin(), quantity)(*(normal_scores(block) for block in blocks.values()))
+        ties = tuple(w for name, block in blocks.items() for w in _column_ties(block, name))
+        kept = tuple(w for w in found.warnings if w.code != "ties")
+        return replace(found, bias=bias, method=repr(self), reference=REFERENCE, warnings=ties + kept)
+
+
+def _direction(blocks: dict[str, Samples]) -> Bias:
+    return Bias.LOWER if min(block.shape[1] for block in blocks.values()) == 1 else Bias.UNKNOWN
+
+
+def _column_ties(x: Samples, name: str) -> tuple[EstimateWarning, ...]:
+    """Code ``ties``: values that coincide within a column, where ranks are no longer those of a continuous variable."""
+    tied = [len(np.unique(column)) for column in x.T]
+    worst = int(np.argmin(tied))
+    if tied[worst] == len(x):
+        return ()
+    return (
+        EstimateWarning(
+            code="ties",
+            message=f"column {worst} of {name} has {tied[worst]} different values in {len(x)} rows; tied values share "
+            "a rank, normal scores are then not normal, and the answer is no bound",
+            cure="use an estimator for discrete or mixed data",
+        ),
+    )

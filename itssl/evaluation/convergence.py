@@ -1,0 +1,282 @@
+"""How an estimator moves with the sample size: against a known truth, or on subsamples of data without one."""
+
+import html
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from itssl.arrays import as_paired_samples, as_samples, stream
+from itssl.choices import ParameterError, require_count
+from itssl.estimate import Bias, Estimate, format_with_error
+from itssl.estimators.trust import require_pandas
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+TRUTH_SIZES = (100, 200, 400, 800, 1600)
+DATA_SHARES = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0)
+_LEAST_ROWS = 20
+
+
+class ConvergenceRow(NamedTuple):
+    """One sample size. The …_error are Monte-Carlo standard errors over the replicates; nan where nothing is known.
+
+    ``spread`` is the standard deviation of the value over replicates, ``stated`` the root mean square of the standard
+    errors that the estimates state, ``coverage`` the share of their finite intervals that hold the truth.
+    """
+
+    n: int
+    replicates: int
+    mean: float
+    mean_error: float
+    bias: float
+    spread: float
+    spread_error: float
+    stated: float
+    coverage: float
+    coverage_error: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Convergence:
+    """Bias, spread, stated error and coverage against the sample size. Made by :func:`convergence`.
+
+    ``truth`` is None for data, whose subsamples share rows: their spread is that of the choice of rows, which near the
+    whole sample is far below the error of the estimate. ``interrupted`` says that some replicates are missing.
+    """
+
+    estimator: str
+    quantity: str
+    level: float
+    truth: Estimate | None
+    rows: tuple[ConvergenceRow, ...]
+    interrupted: bool = False
+
+    @property
+    def last_change(self) -> Estimate:
+        """Change of the mean value between the two largest sizes, with its Monte-Carlo error; nan with one size."""
+        if len(self.rows) < 2:
+            change, error = math.nan, math.nan
+        else:
+            before, after = self.rows[-2:]
+            change = after.mean - before.mean
+            # The whole of the data comes without error: the question is asked of these data.
+            last = after.mean_error if self.truth is not None or after.replicates > 1 else 0.0
+            error = math.hypot(before.mean_error, last)
+        n = self.rows[-1].n if self.rows else 0
+        return Estimate(value=change, standard_error=error, n=n, bias=Bias.UNBIASED, method=self.estimator)
+
+    @property
+    def still_moves(self) -> bool:
+        """Whether the last change differs from zero at the level of the intervals: more draws would move the value."""
+        low, high = self.last_change.interval(self.level)
+        return bool(low > 0 or high < 0)
+
+    def to_pandas(self) -> Any:
+        """The rows as a DataFrame, one line a sample size. Needs pandas."""
+        return require_pandas().DataFrame(self.rows, columns=list(ConvergenceRow._fields))
+
+    def __str__(self) -> str:
+        lines = [[cell for _, cell in row] for row in self._table()]
+        heads = [name for name, _ in self._table()[0]] if lines else []
+        widths = [max(map(len, column)) for column in zip(heads, *lines, strict=True)]
+        text = ["  ".join(f"{c:>{w}}" for c, w in zip(line, widths, strict=True)) for line in [heads, *lines]]
+        return "\n".join([self._title(), *text, *([self._verdict()] if len(self.rows) > 1 else [])])
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        table = self._table()
+        head = "".join(f"<th>{html.escape(name)}</th>" for name, _ in table[0]) if table else ""
+        body = "".join(f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for _, cell in row)}</tr>" for row in table)
+        return f"<table><caption>{html.escape(self._title())}</caption><tr>{head}</tr>{body}</table>"
+
+    def figure(self) -> "Figure":
+        """Value against sample size; with a truth also bias, spread and stated error, and the coverage. Not shown."""
+        from matplotlib.figure import Figure
+
+        panels = 1 if self.truth is None else 3
+        figure = Figure(figsize=(4.6 * panels, 3.6), layout="constrained")
+        axes = figure.subplots(1, panels, squeeze=False)[0]
+        n, mean, spread = (np.array([getattr(row, name) for row in self.rows]) for name in ("n", "mean", "spread"))
+        axes[0].errorbar(n, mean, yerr=np.nan_to_num(spread), marker="o", capsize=3, label="mean ± spread")
+        axes[0].set_ylabel(f"{self.quantity} (nats)")
+        if self.truth is not None:
+            axes[0].axhline(self.truth.value, color="0.35", linewidth=0.8, label="truth")
+            self._draw_errors(axes[1], axes[2])
+        axes[0].legend(frameon=False, fontsize=8)
+        for ax in axes:
+            ax.set_xscale("log")
+            ax.set_xticks(n, [str(size) for size in n])
+            ax.set_xticks([], minor=True)
+            ax.set_xlabel("n")
+            ax.spines[["top", "right"]].set_visible(False)
+        figure.suptitle(self._title(), fontsize=9, parse_math=False)
+        return figure
+
+    def _draw_errors(self, errors: Any, coverage: Any) -> None:
+        n = [row.n for row in self.rows]
+        for name, marker in (("bias", "s"), ("spread", "o"), ("stated", "^")):
+            label = "|bias|" if name == "bias" else name
+            errors.plot(n, [abs(getattr(row, name)) for row in self.rows], marker=marker, label=label)
+        errors.set_yscale("log")
+        errors.set_ylabel("nats")
+        errors.legend(frameon=False, fontsize=8)
+        shares, share_errors = [row.coverage for row in self.rows], [row.coverage_error for row in self.rows]
+        coverage.errorbar(n, shares, yerr=np.nan_to_num(share_errors), marker="o", capsize=3)
+        coverage.axhline(self.level, color="0.35", linewidth=0.8)
+        coverage.set_ylim(-0.05, 1.05)
+        coverage.set_ylabel(f"coverage of {self.level:.0%} intervals")
+
+    def _title(self) -> str:
+        truth = f", truth {self.truth.value:.4g}" if self.truth is not None else ", on subsamples"
+        return f"{self.quantity} by {self.estimator}{truth}" + (" (interrupted)" if self.interrupted else "")
+
+    def _verdict(self) -> str:
+        change = self.last_change
+        number = format_with_error(change.value, change.standard_error)
+        return f"{'still moves' if self.still_moves else 'no movement seen'}: last change {number} nats"
+
+    def _table(self) -> list[list[tuple[str, str]]]:
+        """Names and texts of the cells, row by row."""
+        table = []
+        for row in self.rows:
+            cells = [("n", str(row.n)), ("replicates", str(row.replicates))]
+            cells += [("mean", format_with_error(row.mean, row.mean_error))]
+            if self.truth is not None:
+                cells += [("bias", f"{row.bias:+.3g}")]
+            cells += [("spread", f"{row.spread:.2g}"), ("stated", f"{row.stated:.2g}")]
+            if self.truth is not None:
+                cells += [("coverage", format_with_error(row.coverage, row.coverage_error))]
+            table.append(cells)
+        return table
+
+
+def convergence(
+    estimator: Any,
+    truth_or_data: Any,
+    *,
+    sizes: Sequence[int] | None = None,
+    replicates: int = 40,
+    seed: int = 0,
+    level: float = 0.95,
+    jobs: int = 1,
+) -> Convergence:
+    """Run an estimator at several sample sizes, many times each: where does it go, and are its errors honest?
+
+    - ``truth_or_data`` a Law (has ``.sample`` and ``.entropy``) or a Task (``.mutual_information``): fresh draws, at
+      n = 100 … 1600 unless ``sizes`` are given; bias, spread, stated error, coverage of the intervals at ``level``;
+    - an array of shape (n, d), or a tuple (x, y) for mutual information: subsamples without replacement of n/16 … n/1
+      rows, at least 20; value and spread against n, and whether it still moves. The whole sample is used once.
+
+    Each replicate depends on the seed, its size and its number alone, not on ``jobs`` (processes). An interrupt
+    (Ctrl-C, or stop in Jupyter) returns what is finished, with ``interrupted`` set. Values are not averaged away where
+    they are infinite: the mean is then infinite, the spread nan.
+
+    Raises ParameterError for sizes, replicates or a level that make no sense, and what the estimator raises.
+
+    >>> from itssl.distributions.gaussian import Gaussian
+    >>> from itssl.estimators.gaussian_plugin import GaussianPlugin
+    >>> convergence(GaussianPlugin(), Gaussian.standard(2), sizes=[50, 200], replicates=100).still_moves
+    False
+    """
+    from joblib import Parallel, delayed
+    from tqdm.auto import tqdm
+
+    replicates, jobs = require_count("replicates", replicates), require_count("jobs", jobs)
+    if not 0 < level < 1:
+        raise ParameterError(f"level: expected a number between 0 and 1, got {level!r}")
+    quantity, truth, draw, whole = _source(truth_or_data)
+    run = getattr(estimator, quantity, None)
+    if run is None:
+        raise ParameterError(f"estimator: expected one with .{quantity}, got {estimator!r}")
+    chosen = _sizes(sizes, whole)
+    cells = [(n, r) for r in range(replicates) for n in chosen if n != whole or r == 0]
+    work = Parallel(n_jobs=jobs, return_as="generator_unordered")(
+        delayed(_cell)(run, draw, n, r, seed, level) for n, r in cells
+    )
+    done: dict[int, list[_Found]] = {n: [] for n in chosen}
+    interrupted = False
+    try:
+        for n, found in tqdm(work, total=len(cells), desc="convergence", delay=5, leave=False):
+            done[n].append(found)
+    except KeyboardInterrupt:
+        interrupted = True
+    rows = tuple(_row(n, sorted(found), truth) for n, found in done.items() if found)
+    return Convergence(
+        estimator=repr(estimator), quantity=quantity, level=level, truth=truth, rows=rows, interrupted=interrupted
+    )
+
+
+class _Found(NamedTuple):
+    replicate: int
+    value: float
+    standard_error: float
+    low: float
+    high: float
+
+
+_Draw = Callable[[int, np.random.Generator], tuple[Any, ...]]
+
+
+def _source(given: Any) -> tuple[str, Estimate | None, _Draw, int | None]:
+    """What is estimated, its truth, how n rows are drawn, and how many there are at most."""
+    if hasattr(given, "sample"):
+        truth = getattr(given, "mutual_information", None)
+        if isinstance(truth, Estimate):  # of a Gaussian law it is a method
+            return "mutual_information", truth, given.sample, None
+        return "entropy", given.entropy, lambda n, rng: (given.sample(n, rng),), None
+    pair = isinstance(given, tuple)
+    if pair and len(given) != 2:
+        raise ParameterError(f"truth_or_data: expected a pair (x, y), got a tuple of {len(given)}")
+    data = as_paired_samples(*given) if pair else (as_samples(given),)
+    n_all = len(data[0])
+
+    def draw(n: int, rng: np.random.Generator) -> tuple[Any, ...]:
+        rows = np.sort(rng.permutation(n_all)[:n])
+        return tuple(x[rows] for x in data)
+
+    return "mutual_information" if pair else "entropy", None, draw, n_all
+
+
+def _sizes(sizes: Sequence[int] | None, whole: int | None) -> list[int]:
+    if sizes is None:
+        if whole is None:
+            return list(TRUTH_SIZES)
+        shares = {round(share * whole) for share in DATA_SHARES}
+        return sorted({n for n in shares if n >= _LEAST_ROWS} | {whole})
+    chosen = sorted({require_count("sizes", n, minimum=2) for n in sizes})
+    if not chosen or (whole is not None and chosen[-1] > whole):
+        raise ParameterError(f"sizes: expected some of at most {whole or 'any'} rows, got {list(sizes)}")
+    return chosen
+
+
+def _cell(run: Callable[..., Estimate], draw: _Draw, n: int, r: int, seed: int, level: float) -> tuple[int, _Found]:
+    found = run(*draw(n, stream(seed, "convergence", n, r)))
+    return n, _Found(r, found.value, found.standard_error, *found.interval(level))
+
+
+def _row(n: int, found: list[_Found], truth: Estimate | None) -> ConvergenceRow:
+    values = np.array([f.value for f in found])
+    stated = np.array([f.standard_error for f in found])
+    m, finite = len(values), bool(np.isfinite(values).all())
+    spread = float(values.std(ddof=1)) if m > 1 and finite else math.nan
+    mean = float(values.mean()) if finite else float(values[~np.isfinite(values)][0])
+    known = stated[np.isfinite(stated)]
+    bias = coverage = coverage_error = math.nan
+    if truth is not None:
+        bias = mean - truth.value if math.isfinite(mean) else mean
+        intervals = [f for f in found if math.isfinite(f.high - f.low)]
+        if intervals:
+            hits, tried = sum(f.low <= truth.value <= f.high for f in intervals), len(intervals)
+            coverage, share = hits / tried, (hits + 1) / (tried + 2)  # Laplace's rule: no error of zero
+            coverage_error = math.sqrt(share * (1 - share) / tried)
+    return ConvergenceRow(
+        n=n, replicates=m, mean=mean, mean_error=spread / math.sqrt(m), bias=bias, spread=spread,
+        spread_error=spread / math.sqrt(2 * (m - 1)) if m > 1 else math.nan,
+        stated=float(np.sqrt((known**2).mean())) if known.size else math.nan,
+        coverage=coverage, coverage_error=coverage_error,
+    )  # fmt: skip
