@@ -115,11 +115,7 @@ def as_paired_samples(
     >>> x.shape, y.shape
     ((2, 1), (2, 2))
     """
-    if is_torch(x) != is_torch(y):
-        raise SampleTypeError(
-            f"{names[0]} and {names[1]}: expected arrays of one kind, got {type(x).__name__} and {type(y).__name__}; "
-            "convert one, e.g. with tensor.detach().numpy()"
-        )
+    _require_one_kind(x, y, names)
     rows_x, rows_y = (getattr(z, "index", None) for z in (x, y))
     same = getattr(rows_x, "equals", None)
     if same is not None and hasattr(rows_y, "equals") and not same(rows_y):
@@ -132,6 +128,27 @@ def as_paired_samples(
         raise SampleError(
             f"{names[0]} and {names[1]}: expected the same number of rows, got {len(a)} and {len(b)}; "
             "row i of both must come from the same draw"
+        )
+    return a, b
+
+
+def as_comparable_samples(
+    x: SamplesLike, y: SamplesLike, *, names: tuple[str, str] = ("x", "y")
+) -> tuple[Samples, Samples]:
+    """Admit samples of two laws on one space: equally many columns, rows not paired; both as in :func:`as_samples`.
+
+    Raises SampleTypeError when one is a torch tensor and the other is not, SampleError when the columns differ.
+
+    >>> x, y = as_comparable_samples([0.0, 1.0], [2.0, 3.0, 4.0])
+    >>> x.shape, y.shape
+    ((2, 1), (3, 1))
+    """
+    _require_one_kind(x, y, names)
+    a, b = as_samples(x, name=names[0]), as_samples(y, name=names[1])
+    if a.shape[1] != b.shape[1]:
+        raise SampleError(
+            f"{names[0]} and {names[1]}: expected equally many columns, got {a.shape[1]} and {b.shape[1]}; "
+            "both must live in one space"
         )
     return a, b
 
@@ -213,6 +230,14 @@ def stream(seed: int, *path: str | int) -> np.random.Generator:
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
         raise SampleTypeError(f"seed: expected a non-negative integer, got {seed!r}; pass e.g. seed=0")
     return np.random.default_rng(np.random.SeedSequence(int(seed), spawn_key=_path_words(path)))
+
+
+def _require_one_kind(x: SamplesLike, y: SamplesLike, names: tuple[str, str]) -> None:
+    if is_torch(x) != is_torch(y):
+        raise SampleTypeError(
+            f"{names[0]} and {names[1]}: expected arrays of one kind, got {type(x).__name__} and {type(y).__name__}; "
+            "convert one, e.g. with tensor.detach().numpy()"
+        )
 
 
 def _path_words(path: Sequence[str | int]) -> tuple[int, ...]:

@@ -32,7 +32,15 @@ def cells(quick: bool) -> list[dict[str, Any]]:
                     continue
                 add("mutual_information", "GaussianPlugin", 2 * d * multiple, d, rho, _fewer(replicates, d))
             if rho_alone := [0.95] if d > 1 else []:
-                add("mutual_information", "GaussianPlugin", 2 * d * multiple, d, rho_alone[0], _fewer(replicates, d), pattern="one")
+                add(
+                    "mutual_information",
+                    "GaussianPlugin",
+                    2 * d * multiple,
+                    d,
+                    rho_alone[0],
+                    _fewer(replicates, d),
+                    pattern="one",
+                )
             add("entropy", "GaussianPlugin", d * multiple + (d == 1), d, 0.0, _fewer(4 * replicates, d))
     for d in dims[:2]:
         for multiple in (2, 5, 25):

@@ -109,6 +109,7 @@ did you mean '1v1-normal-0.75'? list(tasks()) has all names
 def tasks() -> Catalogue:
     """All tasks whose mutual information is known: a read-only mapping from name to :class:`Task`.
 
+    >>> import numpy as np
     >>> x, y = tasks()["1v1-normal-0.75"].sample(100, np.random.default_rng(0))
     >>> tasks()["1v1-normal-0.75"].mutual_information
     0.413339 (exact) nats (Gaussian mutual information)

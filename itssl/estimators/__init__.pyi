@@ -40,8 +40,8 @@ from . import variational_evaluation as variational_evaluation
 from . import variational_training as variational_training
 from . import weighted_neighbors as weighted_neighbors
 from . import wishart as wishart
-from .binning import BinWidthSweep as BinWidthSweep
 from .binning import Binning as Binning
+from .binning import BinWidthSweep as BinWidthSweep
 from .binning import bin_width_sweep as bin_width_sweep
 from .choice import Recommendation as Recommendation
 from .choice import choose as choose
@@ -77,13 +77,13 @@ from .sliced import Sliced as Sliced
 from .truncated_neighbors import TruncatedKozachenkoLeonenko as TruncatedKozachenkoLeonenko
 from .trust import TrustReport as TrustReport
 from .trust import diagnose as diagnose
-from .variational import BarberAgakov as BarberAgakov
 from .variational import CLUB as CLUB
+from .variational import NWJ as NWJ
+from .variational import SMILE as SMILE
+from .variational import BarberAgakov as BarberAgakov
 from .variational import DonskerVaradhan as DonskerVaradhan
 from .variational import InfoNCE as InfoNCE
 from .variational import JensenShannon as JensenShannon
-from .variational import NWJ as NWJ
-from .variational import SMILE as SMILE
 from .variational_bounds import lower_bound_barber_agakov as lower_bound_barber_agakov
 from .variational_bounds import lower_bound_donsker_varadhan as lower_bound_donsker_varadhan
 from .variational_bounds import lower_bound_info_nce as lower_bound_info_nce

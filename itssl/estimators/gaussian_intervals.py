@@ -91,7 +91,8 @@ class TotalCorrelationInterval:
     """Inversion of the test "total correlation = T₀" for Gaussian draws.
 
     At T₀ the second and third cumulant of log|R̂| are those of independent columns plus a share of what dependence
-    adds at ``pivot``: s(T₀)/s(pivot), with s(T) = (1 − e^{−bend·T})/bend, for small T as T itself.
+    adds at ``pivot``: s(T₀)/s(pivot), with s(T) = (1 − e^{−bend·T})/bend, for small T as T itself. The share is at
+    most ``largest``, for no dependence has more than d(d−1)/2 in squared correlations.
     """
 
     value: float
@@ -99,6 +100,7 @@ class TotalCorrelationInterval:
     independent: Cumulants
     gain: Cumulants
     bend: float
+    largest: float
 
     def __call__(self, level: float, /) -> tuple[float, float]:
         """Ends in nats at the given confidence level."""
@@ -111,7 +113,7 @@ class TotalCorrelationInterval:
         """Of log|R̂| = −2 × the uncorrected estimate."""
         if truth <= 0:
             return self.independent
-        share = _bent(truth, self.bend) / _bent(self.pivot, self.bend)
+        share = min(_bent(truth, self.bend) / _bent(self.pivot, self.bend), self.largest)
         return Cumulants(*(a + share * b for a, b in zip(self.independent, self.gain, strict=True)))
 
 
@@ -176,12 +178,13 @@ def fitted_total_correlation(value: float, bias: float, correlations: Float[np.n
     pairs = float((squares.sum(axis=1) ** 2 - (squares**2).sum(axis=1)).sum()) / 2
     gain = Cumulants(2 * float(second.sum()), 6 * float(third.sum()) - 6 * (8 * triples - 4 * pairs) / dof**2)
     error, pivot, bend = 0.5 * (independent.variance + gain.variance) ** 0.5, value, 0.0
+    largest = d * (d - 1) / 2 / max(s, 1e-300)
     if value > 0.5 * independent.variance**0.5 and s > 0:
         bend = _bend(s / (2 * value)) / value
     else:  # too close to independence to tell the kind of dependence: s = 2T, its limit for weak dependence
-        pivot = 1.0
+        pivot, largest = 1.0, d * (d - 1) / 4  # s = 2 at the pivot
         gain = Cumulants(8 / dof, -48 / dof**2)
-    return Law(error, TotalCorrelationInterval(value, pivot, independent, gain, bend))
+    return Law(error, TotalCorrelationInterval(value, pivot, independent, gain, bend, largest))
 
 
 def invert(probability: Callable[[float], float], value: float, std: float, level: float) -> tuple[float, float]:
@@ -216,4 +219,6 @@ def _bend(share: float) -> float:
 
 
 def _bent(truth: float, bend: float) -> float:
-    return truth if abs(bend * truth) < 1e-9 else float(-np.expm1(-bend * truth) / bend)
+    if abs(bend * truth) < 1e-9:
+        return truth
+    return float(-np.expm1(min(-bend * truth, 700.0)) / bend)

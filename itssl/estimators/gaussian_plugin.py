@@ -6,7 +6,15 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from itssl.arrays import SampleError, Samples, SamplesLike, as_paired_samples, as_samples, refuse_constant_columns
+from itssl.arrays import (
+    SampleError,
+    Samples,
+    SamplesLike,
+    as_comparable_samples,
+    as_paired_samples,
+    as_samples,
+    refuse_constant_columns,
+)
 from itssl.choices import require_known
 from itssl.estimate import Bias, Estimate, EstimateWarning, Reference
 from itssl.estimators.diagnosis import (
@@ -206,11 +214,7 @@ class GaussianPlugin:
         >>> GaussianPlugin().kl_divergence(rng.normal(size=(500, 2)), rng.normal(size=(400, 2)) + 1)  # truth: 1
         1.09 ± 0.12 nats (GaussianPlugin(), n=500)
         """
-        x, y = as_samples(x), as_samples(y, name="y")
-        if x.shape[1] != y.shape[1]:
-            raise SampleError(
-                f"y: expected as many columns as x, got {y.shape[1]} and {x.shape[1]}; compare laws on one space"
-            )
+        x, y = as_comparable_samples(x, y)
         refuse_constant_columns(x)
         refuse_constant_columns(y, name="y")
         (n, d), m = x.shape, len(y)

@@ -10,9 +10,7 @@ from itssl.arrays import (
     SampleError,
     Samples,
     SamplesLike,
-    SampleTypeError,
-    as_samples,
-    is_torch,
+    as_comparable_samples,
     refuse_constant_columns,
 )
 from itssl.choices import require_count, require_known
@@ -75,15 +73,8 @@ class WangKulkarniVerdu:
         than half of the value comes from rows of x that lie outside the reach of y. Raises SampleError for too few
         rows, unequal d, constant columns and inadmissible samples.
         """
-        if is_torch(x) != is_torch(y):
-            raise SampleTypeError(
-                f"x and y: expected arrays of one kind, got {type(x).__name__} and {type(y).__name__}; "
-                "convert one, e.g. with tensor.detach().numpy()"
-            )
-        x, y = as_samples(x), as_samples(y, name="y")
-        (n, d), (m, d_y) = x.shape, y.shape
-        if d != d_y:
-            raise SampleError(f"x and y: expected equally many columns, got {d} and {d_y}; both live in one space")
+        x, y = as_comparable_samples(x, y)
+        n, m = len(x), len(y)
         refuse_constant_columns(x)
         refuse_constant_columns(y, name="y")
         for name, rows, least in (("x", n, self.k + 1), ("y", m, self.k)):

@@ -14,13 +14,14 @@ import inspect, json, numpy as np, torch, itssl
 good = np.random.default_rng(0).normal(size=(50, 2))
 nan = good.copy(); nan[7, 1] = np.nan
 inf = good.copy(); inf[3, 0] = np.inf
+tensor = torch.tensor(good)
 constant = np.c_[good, np.ones(50)]
 labels = np.arange(50) % 10
 bad = {"NaN": nan, "inf": inf, "empty": np.empty((0, 2)), "3-D": good.reshape(25, 2, 2), "labels": labels,
        "constant column": constant, "too few rows": good[:2], "text": np.array(["a"] * 50), "none": None}
 from itssl.estimators.methods import QUANTITIES, methods
 required = {"var": 1.0, "beta": 10.0, "lower": -20.0, "upper": 20.0}
-fits = {"labels": {"mixed_ksg", "ross"}}  # these are made for labels
+fits = {"labels": {"mixed_ksg", "ross"}, "constant column": {"noise_convolved"}}  # made for these
 calls = {}
 for quantity in QUANTITIES:
     for name, kind in methods(quantity).items():
@@ -43,10 +44,11 @@ for quantity in QUANTITIES:
         if count > 1 and name != "ross":
             if quantity != "kl_divergence":
                 calls[f"{name} {quantity} mismatched n"] = lambda ask=ask, n=count: ask(*[good] * (n - 1), good[:40])
-            calls[f"{name} {quantity} mixed kinds"] = lambda ask=ask, n=count: ask(*[good] * (n - 1), torch.tensor(good))
+            calls[f"{name} {quantity} mixed kinds"] = lambda ask=ask, n=count: ask(*[good] * (n - 1), tensor)
 calls["unknown method"] = lambda: itssl.entropy(good, method="nosuch")
 calls["unknown metric"] = lambda: itssl.KSG(metric="cosine")
 calls["unknown variant"] = lambda: itssl.KSG(variant=3)
+calls["unknown shrinkage"] = lambda: itssl.GaussianPlugin(shrinkage="lasso")
 calls["k zero"] = lambda: itssl.KozachenkoLeonenko(k=0)
 calls["k text"] = lambda: itssl.KSG(k="3")
 calls["unknown bound"] = lambda: itssl.PairwiseMixture(var=1.0, bound="middle")
@@ -95,10 +97,14 @@ def test_every_answer_names_argument_arrival_and_cure(answers):
     ("call", "part"),
     [
         ("gaussian_plugin entropy x NaN", "x: expected finite values, got 1 of 100 NaN or infinite (first in row 7)"),
-        ("gaussian_plugin mutual_information y constant column", "y: expected columns that vary, got constant column 2"),
+        (
+            "gaussian_plugin mutual_information y constant column",
+            "y: expected columns that vary, got constant column 2",
+        ),
         ("gaussian_plugin mutual_information mismatched n", "got 50 and 40"),
         ("gaussian_plugin mutual_information mixed kinds", "got ndarray and Tensor"),
         ("gaussian_plugin entropy x labels", "labels"),
+        ("unknown shrinkage", "shrinkage: expected one of 'none', 'ledoit_wolf', 'oas', got 'lasso'"),
         ("unknown metric", "metric: expected one of 'euclidean', 'chebyshev', got 'cosine'"),
         ("unknown variant", "variant: expected one of 1, 2, got 3"),
         ("unknown normalization", "normalization: expected one of 'equation', 'reference', 'solo', got 'mine'"),

@@ -113,7 +113,7 @@ def test_direction_of_barber_agakov_is_that_of_its_entropy():
     assert bias(GaussianPlugin()) is Bias.UNKNOWN  # an upper bound of h(Y) bounds nothing here
     plug_in = BarberAgakov(entropy_y=GaussianPlugin(), **TINY).mutual_information(x, y)
     stated = BarberAgakov(entropy_y=GaussianPlugin().entropy(y).value, **TINY).mutual_information(x, y)
-    assert plug_in.value == stated.value
+    assert plug_in.value == pytest.approx(stated.value, abs=64 * np.finfo(float).eps)
     assert plug_in.standard_error == pytest.approx(stated.standard_error + GaussianPlugin().entropy(y).standard_error)
 
 
@@ -157,7 +157,8 @@ def test_ceiling_and_high_variance():
 
 def test_overfit_and_not_converged():
     rng = stream(0, "overfit")
-    assert "overfit" in codes(DonskerVaradhan(steps=100), *rng.normal(size=(2, 600, 8)))
+    memorized = linear_gaussian_views([0.8] * 20).sample(400, rng)  # few rows, many columns
+    assert "overfit" in codes(InfoNCE(steps=400), *memorized)
     assert "not_converged" in codes(NWJ(**TINY, learning_rate=1e-4), *TASK.sample(500, rng))
     assert codes(NWJ(steps=600, hidden=16), *TASK.sample(600, rng)) == set()
 
