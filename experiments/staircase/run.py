@@ -41,6 +41,7 @@ READINGS = {
 TITLES = {
     "info_nce": "InfoNCE", "nwj": "NWJ", "donsker_varadhan": "Donsker–Varadhan", "jensen_shannon": "Jensen–Shannon",
     "smile_1": "SMILE, clip 1", "smile_5": "SMILE, clip 5", "club": "CLUB",
+
     "barber_agakov": "Barber–Agakov, h(Y) known",
 }  # fmt: skip
 

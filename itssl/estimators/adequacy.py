@@ -12,7 +12,7 @@ from itssl.estimators.diagnosis import pair_warnings, sample_warnings
 from itssl.estimators.intrinsic_dimension import low_dimension_warnings
 from itssl.estimators.standardization import canonical_order
 from itssl.estimators.wishart import log_determinant_bias
-from itssl.kernels.linalg import column_std
+from itssl.kernels.linalg import column_std, whitening
 from itssl.kernels.neighbors import marginal_counts, neighbors
 
 Rows: TypeAlias = Int[np.ndarray, " m"]
@@ -49,6 +49,16 @@ def neighbor_pair_warnings(x: Samples, y: Samples, *, k: int = 4) -> tuple[Estim
     ['deterministic']
     """
     return pair_warnings(x, y) + high_dimension_warnings(len(x), x.shape[1] + y.shape[1], k=k, information=True)
+
+
+def moment_warnings(x: Samples, *, name: str = "x") -> tuple[EstimateWarning, ...]:
+    """What an entropy from a covariance should carry: also heavy tails, and too few rows for the dimension.
+
+    >>> [w.code for w in moment_warnings(np.random.default_rng(0).normal(size=(30, 10)))]
+    ['small_sample_for_dimension']
+    """
+    few = covariance_warnings(len(x), whitening(x)[1], name=name) if len(x) < 4 * x.shape[1] else ()
+    return sample_warnings(x, name=name) + tail_warnings(x, name=name) + few
 
 
 def high_dimension_warnings(n: int, d: int, *, k: int = 4, information: bool = False) -> tuple[EstimateWarning, ...]:

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from itssl.arrays import SamplesLike, as_samples, refuse_constant_columns
 from itssl.choices import ParameterError, require_count, require_known
 from itssl.estimate import Bias, Estimate, Reference
-from itssl.estimators.diagnosis import sample_warnings, small_sample_warnings
+from itssl.estimators.adequacy import neighbor_warnings
+from itssl.estimators.diagnosis import small_sample_warnings
 from itssl.estimators.nearest_neighbors import log_ball_volumes, require_norm
 from itssl.estimators.neighbor_extrapolation import (
     extrapolation_weights,
@@ -90,5 +91,5 @@ class ExtrapolatedKozachenkoLeonenko:
             value=found.value, standard_error=found.standard_error, degrees_of_freedom=found.degrees_of_freedom,
             n=n, bias=Bias.UNKNOWN, method=repr(self), reference=self.REFERENCE,
             interval_rule=found.interval_rule, diagnostics=found.diagnostics,
-            warnings=sample_warnings(x) + small_sample_warnings(found.standard_error, found.value, n),
+            warnings=neighbor_warnings(x, k=self.k, raw=not self.whiten) + small_sample_warnings(found.standard_error, found.value, n),
         )  # fmt: skip

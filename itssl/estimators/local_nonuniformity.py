@@ -10,7 +10,8 @@ from jaxtyping import Float
 from itssl.arrays import SampleError, Samples, SamplesLike, as_paired_samples, refuse_constant_columns, stream
 from itssl.choices import ParameterError, require_count, require_known, require_positive
 from itssl.estimate import Bias, Estimate, EstimateWarning, Reference
-from itssl.estimators.diagnosis import pair_warnings, small_sample_warnings
+from itssl.estimators.adequacy import neighbor_pair_warnings
+from itssl.estimators.diagnosis import small_sample_warnings
 from itssl.estimators.error_bars import subsampling_standard_error
 from itssl.estimators.standardization import standardized
 from itssl.kernels.linalg import column_std
@@ -162,7 +163,7 @@ class LNC:
         return Estimate(
             value=value, standard_error=error, degrees_of_freedom=freedom, n=n, bias=Bias.UNKNOWN, method=repr(self),
             reference=self.REFERENCE,
-            warnings=_flat_warnings(value, pair_warnings(x, y)) + small_sample_warnings(error, value, n),
+            warnings=_flat_warnings(value, neighbor_pair_warnings(x, y, k=self.k)) + small_sample_warnings(error, value, n),
             diagnostics={
                 "standardized": float(self.standardize), "alpha": alpha, "corrected_share": share, "ksg_nats": ksg,
             },

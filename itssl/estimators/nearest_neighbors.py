@@ -10,10 +10,9 @@ from jaxtyping import Float
 from itssl.arrays import Samples, SamplesLike, as_paired_samples, as_samples, refuse_constant_columns
 from itssl.choices import ParameterError, require_count, require_known
 from itssl.estimate import Bias, Estimate, Reference
+from itssl.estimators.adequacy import neighbor_pair_warnings, neighbor_warnings
 from itssl.estimators.diagnosis import (
     ceiling_warnings,
-    pair_warnings,
-    sample_warnings,
     small_sample_warnings,
 )
 from itssl.estimators.error_bars import subsampling_standard_error
@@ -135,7 +134,7 @@ class KozachenkoLeonenko:
             value=found.value, standard_error=found.standard_error, degrees_of_freedom=found.degrees_of_freedom,
             n=len(x), bias=Bias.UNKNOWN, method=repr(self), reference=self.REFERENCE,
             interval_rule=found.interval_rule, diagnostics=found.diagnostics,
-            warnings=sample_warnings(x) + small_sample_warnings(found.standard_error, found.value, len(x)),
+            warnings=neighbor_warnings(x, k=self.k) + small_sample_warnings(found.standard_error, found.value, len(x)),
         )  # fmt: skip
 
     def mutual_information(self, x: SamplesLike, y: SamplesLike, /) -> Estimate:
@@ -164,7 +163,7 @@ class KozachenkoLeonenko:
             value=value, standard_error=error, degrees_of_freedom=freedom, n=len(x), bias=Bias.UNKNOWN,
             method=repr(self), reference=self.REFERENCE,
             warnings=ceiling_warnings(value, ceiling, "ψ(n) − ψ(k)")
-            + pair_warnings(x, y) + small_sample_warnings(error, value, len(x)),
+            + neighbor_pair_warnings(x, y, k=self.k) + small_sample_warnings(error, value, len(x)),
             diagnostics={"standardized": 1.0, "ceiling_nats": ceiling},
         )  # fmt: skip
 
@@ -234,7 +233,7 @@ class KSG:
             value=value, standard_error=error, degrees_of_freedom=freedom, n=len(x), bias=Bias.UNKNOWN,
             method=repr(self), reference=self.REFERENCE,
             warnings=ceiling_warnings(value, ceiling, "ψ(n) − ψ(k)" + (" − 1/k" if self.variant == 2 else ""))
-            + pair_warnings(x, y) + small_sample_warnings(error, value, len(x)),
+            + neighbor_pair_warnings(x, y, k=self.k) + small_sample_warnings(error, value, len(x)),
             diagnostics={"standardized": float(self.standardize), "ceiling_nats": ceiling},
         )  # fmt: skip
 

@@ -10,7 +10,8 @@ from jaxtyping import Float
 from itssl.arrays import SampleError, Samples, SamplesLike, as_samples, refuse_constant_columns
 from itssl.choices import ParameterError, require_count
 from itssl.estimate import Bias, Estimate, Reference
-from itssl.estimators.diagnosis import sample_warnings, small_sample_warnings
+from itssl.estimators.adequacy import neighbor_warnings
+from itssl.estimators.diagnosis import small_sample_warnings
 from itssl.estimators.neighbor_extrapolation import (
     extrapolation_weights,
     neighbor_entropies,
@@ -88,7 +89,7 @@ class TruncatedKozachenkoLeonenko:
             value=found.value, standard_error=found.standard_error, degrees_of_freedom=found.degrees_of_freedom,
             n=n, bias=Bias.UNKNOWN, method=repr(self), reference=self.REFERENCE,
             interval_rule=found.interval_rule, diagnostics=found.diagnostics,
-            warnings=sample_warnings(x) + small_sample_warnings(found.standard_error, found.value, n),
+            warnings=neighbor_warnings(x, k=self.k) + small_sample_warnings(found.standard_error, found.value, n),
         )  # fmt: skip
 
     def _box(self, x: Samples) -> tuple[Float[np.ndarray, " d"], Float[np.ndarray, " d"]]:

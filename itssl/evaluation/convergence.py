@@ -120,8 +120,9 @@ class Convergence:
     def _draw_errors(self, errors: Any, coverage: Any) -> None:
         n = [row.n for row in self.rows]
         for name, marker in (("bias", "s"), ("spread", "o"), ("stated", "^")):
-            label = "|bias|" if name == "bias" else name
-            errors.plot(n, [abs(getattr(row, name)) for row in self.rows], marker=marker, label=label)
+            size = [abs(getattr(row, name)) for row in self.rows]
+            bars = [row.mean_error for row in self.rows] if name == "bias" else None
+            errors.errorbar(n, size, yerr=bars, marker=marker, capsize=3, label="|bias|" if bars else name)
         errors.set_yscale("log")
         errors.set_ylabel("nats")
         errors.legend(frameon=False, fontsize=8)
@@ -201,7 +202,7 @@ def convergence(
     done: dict[int, list[_Found]] = {n: [] for n in chosen}
     interrupted = False
     try:
-        for n, found in tqdm(work, total=len(cells), desc="convergence", delay=5, leave=False):
+        for n, found in tqdm(work, total=len(cells), desc="convergence", delay=5, leave=False):  # pyright: ignore
             done[n].append(found)
     except KeyboardInterrupt:
         interrupted = True

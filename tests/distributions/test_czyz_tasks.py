@@ -18,6 +18,7 @@ from itssl.distributions.czyz_tasks import (
 )
 from itssl.distributions.gaussian import LawError
 from itssl.distributions.maps import spiral
+from itssl.distributions.student import student_correction
 
 EPS = np.finfo(float).eps
 NAMES = tuple(czyz_tasks())
@@ -60,6 +61,23 @@ def test_two_pairs_carry_twice_the_information_of_one(d):
     correlations = np.corrcoef(x.T, y.T)[:d, d:]
     expected = np.diag([0.8, 0.8] + [0.0] * (d - 2))
     assert (np.abs(correlations - expected) < 5 * (1 - expected**2) / np.sqrt(20_000)).all()
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name.startswith("1v1")])
+def test_parameters_in_the_names_of_one_dimensional_tasks(name):
+    """Correlation ρ gives −½ log(1 − ρ²), noise on ±ε gives ε − log 2ε below ½ and 1/(4ε) above [Czyż et al. 2023]."""
+    number = float(name.rsplit("-", 1)[1])
+    if "additive" in name:
+        truth = number - np.log(2 * number) if number < 0.5 else 1 / (4 * number)
+    else:
+        truth = -0.5 * np.log(1 - number**2)
+    assert czyz_tasks()[name]().mutual_information.value == pytest.approx(truth, abs=64 * EPS)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name.startswith("student")])
+def test_degrees_of_freedom_in_the_names_of_student_tasks(name):
+    d_x, d_y, df = (int(part) for part in name.split("-")[2:])
+    assert czyz_tasks()[name]().mutual_information.value == student_correction(d_x, d_y, df)
 
 
 def test_published_values_of_student_tasks():

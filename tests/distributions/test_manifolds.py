@@ -63,6 +63,13 @@ def test_closed_volumes_equal_their_integrals(law):
     assert law.hausdorff_entropy.value == pytest.approx(value + height, abs=error + 64 * EPS)
 
 
+@pytest.mark.parametrize(("d", "area"), [(2, 2 * np.pi * 3), (3, 4 * np.pi * 9), (4, 2 * np.pi**2 * 27)])
+def test_areas_of_spheres(d, area):
+    law = UniformSphere(np.ones(d), radius=3.0)
+    assert np.exp(law.hausdorff_entropy.value) == pytest.approx(area, rel=64 * EPS)
+    assert law.manifold_dim == d - 1
+
+
 def test_quadrature_of_an_embedding_equals_the_closed_form():
     estimate = expected_log_volume(uniform_box([0.0], [1.0]), swiss_roll_map())
     assert swiss_roll_surface().hausdorff_entropy.value == pytest.approx(estimate.value, abs=1e-11)

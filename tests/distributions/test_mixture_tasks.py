@@ -90,17 +90,10 @@ def concentric_by_radius(d):
     return sum(quad(integrand, a, b, epsabs=1e-12)[0] for a, b in ((-12, 0), (0, 1.5), (1.5, 3.6)))
 
 
-@pytest.mark.parametrize("d", [1, 3, 5])
+@pytest.mark.parametrize("d", [1, 3, 5, 25])
 def test_concentric_information_is_that_about_the_ball(d):
     truth = concentric_task(d).mutual_information
     assert abs(truth.value - concentric_by_radius(d)) < 5 * truth.standard_error + 1e-9
-
-
-@pytest.mark.slow
-def test_concentric_information_in_many_dimensions():
-    """Slow: the Monte-Carlo truth takes 131072 draws of a 26-dimensional mixture."""
-    truth = concentric_task(25).mutual_information
-    assert abs(truth.value - concentric_by_radius(25)) < 5 * truth.standard_error
 
 
 def test_inliers_do_not_depend_on_the_unrelated_coordinates():
@@ -117,8 +110,7 @@ def test_marginals_fit_the_joint_draws(name):
     for draws, law in ((x, task.x), (y, task.y)):
         alone = law.sample(3000, stream(1, "alone", name))
         direction = stream(2, name).standard_normal(law.dim)
-        _, p_value = ks_2samp(draws @ direction, alone @ direction)
-        assert p_value > 1e-6
+        assert ks_2samp(draws @ direction, alone @ direction).pvalue > 1e-6  # pyright: ignore[reportAttributeAccessIssue]
 
 
 @pytest.mark.parametrize("name", ["1v1-X-0.9", "1v1-O", "multinormal-sparse-inliers-3-3-0.2"])
