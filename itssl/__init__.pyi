@@ -36,6 +36,7 @@ from .estimate import Reference as Reference
 from .estimators.binning import bin_width_sweep as bin_width_sweep
 from .estimators.choice import Recommendation as Recommendation
 from .estimators.choice import choose as choose
+from .estimators.differentiable_neighbors import neighbor_entropy as neighbor_entropy
 from .estimators.gaussian_plugin import GaussianPlugin as GaussianPlugin
 from .estimators.intrinsic_dimension import intrinsic_dimension as intrinsic_dimension
 from .estimators.log_determinant import logdet_entropy as logdet_entropy

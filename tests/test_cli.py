@@ -213,7 +213,7 @@ def test_estimate_of_two_files_takes_method_options_and_bits(samples: Path) -> N
         ("latin.csv", "latin.csv: expected text in UTF-8, got other bytes"),
         ("x.txt", "x.txt: expected a file ending in .npy, .npz or .csv, got '.txt'"),
         ("x.npy --and both.npz --and-key y", "x.npy and both.npz: expected the same number of rows, got 300 and 100"),
-        ("x.npy --method nope", "method: expected one of 'gaussian_plugin', 'kozachenko_leonenko'"),
+        ("x.npy --method nope", "method: expected one of 'binning', 'extrapolated_kozachenko_leonenko'"),
         ("x.npy --option k", "--option: expected KEY=VALUE, got 'k'"),
         ("x.npy --option q=1", "kozachenko_leonenko: got an unexpected keyword argument 'q'"),
         ("x.npy --option k=0", "k: expected an integer >= 1"),

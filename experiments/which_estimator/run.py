@@ -17,9 +17,13 @@ INFORMATION = {
     "Gaussian seen through x√|x|, 3 + 3": ("half_cube-multinormal-sparse-3-3-2-2.0", 1000),
     "spiral, 3 + 3": ("spiral-multinormal-sparse-3-3-2-2.0", 1000),
     "Student, 1 degree of freedom, 2 + 2": ("student-identity-2-2-1", 1000),
-    "line with noise 1e-4": ("gao-line-1e-04", 1000),
+    "line y = x + uniform noise": ("line-10.0", 1000),
     "mixture of crossed Gaussians": ("1v1-X-0.9", 1000),
-    "counts, zero-inflated": ("zero-inflated-poisson-0.15", 1000),
+    "counts, zero-inflated": ("zero_inflated_poisson-0.15", 1000),
+    "independent, 20 + 20": ("gaussian-20-0.0", 1000),
+    "views of 10 prototypes, 2 + 2": ("prototypes-10-2", 1000),
+    "views with 4 shared of 8 latents, in 64 + 64": ("content-4-4-view-64", 1000),
+    "binary images through a noisy channel, 64 + 64": ("images-4bits-0.1", 1000),
 }
 """What the data are → (a task of the catalogue, rows)."""
 
@@ -31,8 +35,8 @@ ENTROPY = {
 }
 """What the data are → (a law, rows)."""
 
-WRONG = 0.2
-"""An answer that is off by more than this share of the truth, on average, should carry a warning."""
+WRONG = (0.05, 0.2)
+"""An answer that is off on average by more than so many nats and this share of the truth should carry a warning."""
 
 
 def estimators(quantity: str, quick: bool) -> dict[str, Any]:
@@ -102,13 +106,13 @@ def summarize(rows: list[Cell]) -> dict[str, Any]:
 
 def table(rows: list[Cell]) -> list[str]:
     """Markdown: the two most accurate estimators, and those that are wrong without saying so."""
-    lines = ["| data | rows | truth | most accurate | next | wrong by over 20 % without a warning |", "|---" * 6 + "|"]
+    lines = ["| data | rows | truth | most accurate | next | over 20 % off without a warning |", "|---" * 6 + "|"]
     for row in rows:
         answered = {k: m for k, m in row["estimators"].items() if "root_mean_square_error" in m}
         first, second, *_ = sorted(answered, key=lambda k: answered[k]["root_mean_square_error"])
         silent = [
             label for label, m in answered.items()
-            if abs(m["bias"]) > WRONG * abs(row["truth"]) and not m["warnings"]
+            if abs(m["bias"]) > max(WRONG[0], WRONG[1] * abs(row["truth"])) and not m["warnings"]
         ]  # fmt: skip
         symbol = "h" if row["quantity"] == "entropy" else "I"
         best = (f"{label} (±{answered[label]['root_mean_square_error']:.2g})" for label in (first, second))

@@ -4,6 +4,7 @@ from . import choice as choice
 from . import conditional_neighbors as conditional_neighbors
 from . import critics as critics
 from . import diagnosis as diagnosis
+from . import differentiable_neighbors as differentiable_neighbors
 from . import error_bars as error_bars
 from . import extrapolated_neighbors as extrapolated_neighbors
 from . import fitted_mixture as fitted_mixture
@@ -46,6 +47,7 @@ from .binning import bin_width_sweep as bin_width_sweep
 from .choice import Recommendation as Recommendation
 from .choice import choose as choose
 from .conditional_neighbors import FrenzelPompe as FrenzelPompe
+from .differentiable_neighbors import neighbor_entropy as neighbor_entropy
 from .error_bars import jackknife_standard_error as jackknife_standard_error
 from .error_bars import subsampling_standard_error as subsampling_standard_error
 from .extrapolated_neighbors import ExtrapolatedKozachenkoLeonenko as ExtrapolatedKozachenkoLeonenko

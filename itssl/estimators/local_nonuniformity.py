@@ -163,7 +163,8 @@ class LNC:
         return Estimate(
             value=value, standard_error=error, degrees_of_freedom=freedom, n=n, bias=Bias.UNKNOWN, method=repr(self),
             reference=self.REFERENCE,
-            warnings=_flat_warnings(value, neighbor_pair_warnings(x, y, k=self.k)) + small_sample_warnings(error, value, n),
+            warnings=_flat_warnings(value, neighbor_pair_warnings(x, y, k=self.k))
+            + small_sample_warnings(error, value, n),
             diagnostics={
                 "standardized": float(self.standardize), "alpha": alpha, "corrected_share": share, "ksg_nats": ksg,
             },

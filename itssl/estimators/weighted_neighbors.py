@@ -86,7 +86,8 @@ class WeightedKozachenkoLeonenko:
             value=found.value, standard_error=found.standard_error, degrees_of_freedom=found.degrees_of_freedom,
             n=n, bias=Bias.UNKNOWN, method=repr(self), reference=self.REFERENCE,
             interval_rule=found.interval_rule, diagnostics=found.diagnostics,
-            warnings=neighbor_warnings(x, k=self.k, raw=not self.whiten) + small_sample_warnings(found.standard_error, found.value, n),
+            warnings=neighbor_warnings(x, k=self.k, raw=not self.whiten)
+            + small_sample_warnings(found.standard_error, found.value, n),
         )  # fmt: skip
 
 
