@@ -41,7 +41,6 @@ READINGS = {
 TITLES = {
     "info_nce": "InfoNCE", "nwj": "NWJ", "donsker_varadhan": "Donsker–Varadhan", "jensen_shannon": "Jensen–Shannon",
     "smile_1": "SMILE, clip 1", "smile_5": "SMILE, clip 5", "club": "CLUB",
-
     "barber_agakov": "Barber–Agakov, h(Y) known",
 }  # fmt: skip
 
@@ -72,10 +71,10 @@ def _trained(cell: Cell, rng: np.random.Generator) -> dict[str, Any]:
     )
     weights = network.initial(torch_generator(int(rng.integers(2**31)), "staircase")).requires_grad_()
     optimizer = torch.optim.Adam([weights], lr=1e-3)
-    stairs, trace = (
-        [],
-        {name: [] for name in (["barber_agakov", "club"] if likelihood else READINGS[cell["objective"]])},
-    )
+    stairs: list[dict[str, list]] = []
+    trace: dict[str, list] = {
+        name: [] for name in (["barber_agakov", "club"] if likelihood else READINGS[cell["objective"]])
+    }
     for nats in STAIRS:
         task = gaussian_task_with_information(nats, DIMENSION)
         block = {name: [] for name in trace}

@@ -54,9 +54,8 @@ def held_out(
             variances.append(_delete_group_variance(bound, matrix, groups))
     batch = len(blocks[0].x)
     if many:
-        return HeldOut(
-            float(np.mean(values)), float(np.std(values, ddof=1)) / len(values) ** 0.5, len(values) - 1, batch
-        )
+        error = float(np.std(values, ddof=1)) / len(values) ** 0.5 if np.isfinite(values).all() else np.inf
+        return HeldOut(float(np.mean(values)), error, len(values) - 1, batch)
     error = float(np.sum(variances)) ** 0.5 / len(values)
     return HeldOut(float(np.mean(values)), error, len(values) * (groups - 1), batch)
 
@@ -154,4 +153,4 @@ def _delete_group_variance(bound: Callable[[np.ndarray], Any], scores: Float[np.
     """(G−1)/G Σ_g (θ_g − θ̄)², with θ_g the bound without group g of the rows and the same columns."""
     left_out = np.arange(len(scores)) % groups
     values = np.array([float(bound(scores[np.ix_(kept, kept)])) for kept in (left_out != g for g in range(groups))])
-    return float((groups - 1) * values.var())
+    return float((groups - 1) * values.var()) if np.isfinite(values).all() else np.inf  # one e^s can be beyond floats

@@ -7,6 +7,7 @@ import torch
 from itssl.arrays import stream
 from itssl.estimators import variational_bounds as vb
 from itssl.estimators.variational_evaluation import (
+    LARGEST_BATCH,
     HeldOut,
     batches,
     effective_weights,
@@ -130,3 +131,17 @@ def test_variance_warnings():
     assert variance_warnings(100.0, 1.0, 400) == ()
     assert "rests on 3 effective weights" in variance_warnings(3.0, 1.0, 400)[0].message
     assert "the logarithm 5.99 of the 400 rows" in variance_warnings(100.0, 5.0, 400)[0].message
+
+
+@pytest.mark.parametrize("n", [40, 10 * LARGEST_BATCH])
+def test_an_exponential_beyond_floats_is_an_infinite_error_not_a_crash(n):
+    """NWJ's e^s overflows on one pair: the value is −inf as the formula says, and no error bar is claimed."""
+
+    def scores(pairs):
+        matrix = np.zeros((len(pairs.x), len(pairs.x)))
+        matrix[0, 1] = 1e4 if pairs.x[0, 0] == 0 else 0.0
+        return matrix
+
+    x = np.arange(n)[:, None].astype(float)
+    found = held_out(vb.lower_bound_nwj, scores, Pairs(x, x))
+    assert (found.value, found.standard_error) == (-np.inf, np.inf)
