@@ -11,6 +11,7 @@ from itssl.distributions.explicit import ExplicitLaw
 from itssl.distributions.gaussian import LawError
 from itssl.distributions.law import exact
 from itssl.distributions.tasks import Task
+from itssl.kernels.roots import root_between
 
 _PATTERN_SEED = 0  # the stamps are part of the definition of the task, not of a draw
 
@@ -139,7 +140,6 @@ def binary_symmetric_images_with_information(nats: float, *, pictures: BitPictur
     >>> print(f"{binary_symmetric_images_with_information(1.5).mutual_information.value:.12f}")
     1.500000000000
     """
-    from scipy.optimize import brentq
 
     shown = BitPictures() if pictures is None else pictures
     most = shown.bits * float(np.log(2))
@@ -148,7 +148,7 @@ def binary_symmetric_images_with_information(nats: float, *, pictures: BitPictur
     per_bit = np.log(2) - nats / shown.bits
     if nats == most:
         return binary_symmetric_images(0.0, pictures=shown)
-    flip = float(brentq(lambda p: binary_entropy(p) - per_bit, 0.0, 0.5, xtol=1e-300))  # pyright: ignore
+    flip = root_between(lambda p: binary_entropy(p) - per_bit, 0.0, 0.5, xtol=1e-300)
     return binary_symmetric_images(flip, pictures=shown)
 
 

@@ -12,6 +12,7 @@ from itssl.distributions.gaussian import Gaussian, LawError
 from itssl.distributions.law import exact
 from itssl.distributions.tasks import Task
 from itssl.estimate import Estimate
+from itssl.kernels.roots import root_between
 
 _SMALLEST_DF = 0.1  # below, draws overflow float64 more often than once in 1e15
 _LARGE_DF = 300.0  # above, the closed form cancels and its asymptotic series is exact to rounding
@@ -151,7 +152,6 @@ def student_task_with_information(nats: float, d_x: int, d_y: int) -> Task:
     >>> print(f"{student_task_with_information(0.5, 2, 3).mutual_information.value:.9f}")
     0.500000000
     """
-    from scipy.optimize import brentq
 
     top = student_correction(d_x, d_y, _SMALLEST_DF)
     if not 1e-6 <= nats <= top:
@@ -165,5 +165,5 @@ def student_task_with_information(nats: float, d_x: int, d_y: int) -> Task:
 
     # c is about d_x d_y/(2ν²) for large ν, and smaller before that
     highest = float(np.log(_SMALLEST_DF + np.sqrt(10 * d_x * d_y / nats)))
-    log_df = float(brentq(excess, float(np.log(_SMALLEST_DF)) - 1e-9, highest, xtol=1e-13))  # pyright: ignore
+    log_df = root_between(excess, float(np.log(_SMALLEST_DF)) - 1e-9, highest, xtol=1e-13)
     return student_task(np.eye(d_x + d_y), d_x, float(np.exp(log_df)))

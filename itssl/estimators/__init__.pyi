@@ -5,6 +5,7 @@ from . import conditional_neighbors as conditional_neighbors
 from . import critics as critics
 from . import diagnosis as diagnosis
 from . import differentiable_neighbors as differentiable_neighbors
+from . import drift as drift
 from . import error_bars as error_bars
 from . import extrapolated_neighbors as extrapolated_neighbors
 from . import fitted_mixture as fitted_mixture
@@ -12,6 +13,7 @@ from . import gaussian_copula as gaussian_copula
 from . import gaussian_divergence as gaussian_divergence
 from . import gaussian_intervals as gaussian_intervals
 from . import gaussian_plugin as gaussian_plugin
+from . import gaussianity as gaussianity
 from . import hausdorff as hausdorff
 from . import intrinsic_dimension as intrinsic_dimension
 from . import local_nonuniformity as local_nonuniformity

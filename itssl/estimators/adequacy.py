@@ -267,14 +267,16 @@ def neighbor_information_bias(x: Samples, y: Samples, *, k: int = 4) -> Estimate
     return _halving_bias(terms, x, y, method="KSG")
 
 
-def bias_warnings(bias: Estimate, standard_error: float, *, name: str = "x") -> tuple[EstimateWarning, ...]:
-    """Code ``neighbor_bias``: an estimated bias above 2 standard errors of the value, and above 4 of its own.
+def bias_warnings(
+    bias: Estimate, standard_error: float, *, name: str = "x", noise: float = 4.0
+) -> tuple[EstimateWarning, ...]:
+    """Code ``neighbor_bias``: an estimated bias above 2 standard errors of the value, and above ``noise`` of its own.
 
     >>> b = Estimate(value=0.3, standard_error=0.05, n=1000, bias=Bias.UNKNOWN, method="halving")
     >>> bias_warnings(b, 0.1)[0].code, bias_warnings(b, 0.2)
     ('neighbor_bias', ())
     """
-    if not (abs(bias.value) > 2 * standard_error and abs(bias.value) > 4 * bias.standard_error):
+    if not (abs(bias.value) > 2 * standard_error and abs(bias.value) > noise * bias.standard_error):
         return ()
     return (
         EstimateWarning(

@@ -1,6 +1,6 @@
 """Histograms: entropy and information from counts in equal bins, and how much they depend on the bins."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,9 @@ from itssl.arrays import Samples, SamplesLike, as_paired_samples, as_samples, re
 from itssl.choices import ParameterError, require_count
 from itssl.estimate import Bias, Estimate, EstimateWarning, Reference, format_with_error
 from itssl.estimators.diagnosis import ceiling_warnings, pair_warnings, sample_warnings
+
+NOTICED = 0.05
+"""Nats by which half as many bins may move an answer before it warns."""
 
 
 @dataclass(frozen=True)
@@ -48,17 +51,23 @@ class Binning:
         """Differential entropy of the histogram's density, x of shape (n, d), in nats.
 
         The standard error is the delta method's, √(Var log p̂/n): it knows nothing of the bins' bias. Warns
-        ``empty_bins`` when most rows are alone in their cell. Raises SampleError for constant columns and
-        inadmissible samples.
+        ``empty_bins`` when most rows are alone in their cell, ``bin_width`` when half as many bins give another answer.
+        Raises SampleError for constant columns and inadmissible samples.
         """
         x = as_samples(x)
         refuse_constant_columns(x)
-        cells = _Counts.of(self._codes(x))
-        volume = float(np.log(np.ptp(x, axis=0) / self.bins).sum())
+
+        def density(bins: int) -> tuple[_Counts, float]:
+            cells = _Counts.of(_codes(x, bins))
+            return cells, cells.entropy + float(np.log(np.ptp(x, axis=0) / bins).sum())
+
+        cells, value = density(self.bins)
+        error = float(cells.log_share.std() / np.sqrt(len(x)))
         return Estimate(
-            value=cells.entropy + volume, standard_error=cells.log_share.std() / np.sqrt(len(x)), n=len(x),
-            bias=Bias.UNKNOWN, method=repr(self), reference=self.REFERENCE,
-            warnings=cells.warnings() + sample_warnings(x), diagnostics={"occupied_cells": cells.occupied},
+            value=value, standard_error=error, n=len(x), bias=Bias.UNKNOWN, method=repr(self),
+            reference=self.REFERENCE, diagnostics={"occupied_cells": cells.occupied},
+            warnings=cells.warnings() + self._width_warnings(value, error, lambda bins: density(bins)[1])
+            + sample_warnings(x),
         )  # fmt: skip
 
     def mutual_information(self, x: SamplesLike, y: SamplesLike, /) -> Estimate:
@@ -66,25 +75,47 @@ class Binning:
 
         The population value of the binned pair is below I(X; Y) by data processing, but its estimate lies above that
         by about (occupied joint cells)/(2n), of which the correction takes a part: no direction. Warnings
-        ``empty_bins``, ``ceiling``. Raises SampleError as :meth:`entropy`.
+        ``empty_bins``, ``bin_width``, ``ceiling``. Raises SampleError as :meth:`entropy`.
         """
         x, y = as_paired_samples(x, y)
         refuse_constant_columns(x)
         refuse_constant_columns(y, name="y")
-        codes = self._codes(x), self._codes(y)
-        of_x, of_y, both = _Counts.of(codes[0]), _Counts.of(codes[1]), _Counts.of(np.hstack(codes))
+
+        def counts(bins: int) -> tuple[_Counts, _Counts, _Counts]:
+            codes = _codes(x, bins), _codes(y, bins)
+            return _Counts.of(codes[0]), _Counts.of(codes[1]), _Counts.of(np.hstack(codes))
+
+        def information(bins: int) -> float:
+            of_x, of_y, both = counts(bins)
+            return of_x.entropy + of_y.entropy - both.entropy
+
+        of_x, of_y, both = counts(self.bins)
         value = of_x.entropy + of_y.entropy - both.entropy
-        spread = (both.log_share - of_x.log_share - of_y.log_share).std()
+        error = float((both.log_share - of_x.log_share - of_y.log_share).std() / np.sqrt(len(x)))
         return Estimate(
-            value=value, standard_error=spread / np.sqrt(len(x)), n=len(x), bias=Bias.UNKNOWN,
-            method=repr(self), reference=self.REFERENCE,
-            warnings=both.warnings() + ceiling_warnings(value, float(np.log(len(x))), "log n") + pair_warnings(x, y),
-            diagnostics={"occupied_cells": both.occupied},
+            value=value, standard_error=error, n=len(x), bias=Bias.UNKNOWN, method=repr(self),
+            reference=self.REFERENCE, diagnostics={"occupied_cells": both.occupied},
+            warnings=both.warnings() + self._width_warnings(value, error, information)
+            + ceiling_warnings(value, float(np.log(len(x))), "log n") + pair_warnings(x, y),
         )  # fmt: skip
 
-    def _codes(self, x: Samples) -> Int[np.ndarray, "n d"]:
-        low = x.min(axis=0)
-        return np.minimum((self.bins * ((x - low) / np.ptp(x, axis=0))).astype(np.int64), self.bins - 1)
+    def _width_warnings(self, value: float, error: float, at: Callable[[int], float]) -> tuple[EstimateWarning, ...]:
+        """Code ``bin_width``: half as many bins move the answer by over three errors and a twentieth of a nat."""
+        if self.bins < 4 or not abs((coarse := at(self.bins // 2)) - value) > max(3 * error, NOTICED):
+            return ()
+        return (
+            EstimateWarning(
+                code="bin_width",
+                message=f"{self.bins // 2} bins instead of {self.bins} move the answer from {value:.3g} to "
+                f"{coarse:.3g} nats; it speaks of the bins as much as of the law",
+                cure="look at bin_width_sweep, or use an estimator without bins",
+            ),
+        )
+
+
+def _codes(x: Samples, bins: int) -> Int[np.ndarray, "n d"]:
+    low = x.min(axis=0)
+    return np.minimum((bins * ((x - low) / np.ptp(x, axis=0))).astype(np.int64), bins - 1)
 
 
 @dataclass(frozen=True)

@@ -6,17 +6,16 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from itssl.arrays import Samples, SamplesLike, stream
+from itssl.arrays import Samples, SamplesLike
 from itssl.estimate import Estimate, EstimateWarning
 from itssl.estimators.adequacy import high_dimension_warnings
 from itssl.estimators.diagnosis import atom_warnings, distinct_rows, tie_warnings
+from itssl.estimators.gaussianity import gaussianity
 from itssl.estimators.intrinsic_dimension import normal_scores
-from itssl.estimators.standardization import canonical_order, standardized
+from itssl.estimators.standardization import standardized
 from itssl.estimators.trust import TrustReport, admit, diagnose
-from itssl.kernels.linalg import whitening
 
 GAUSSIANITY_LEVEL = 0.01
-_GAUSSIANITY_ROWS = 1000
 _LOW_DIMENSION = 3
 
 
@@ -74,42 +73,6 @@ def choose(x: SamplesLike, y: SamplesLike = None) -> Recommendation:
     answer = _entropy(admit(x), report) if y is None else _information(admit(x), admit(y, name="y"), report)
     estimator, reasons, refused = answer
     return Recommendation(estimator=estimator, reasons=reasons, refused=refused, warnings=report.warnings)
-
-
-def gaussianity(x: Samples) -> float:
-    r"""p-value of Mardia's tests [1] that the rows are Gaussian: the smaller of skewness and kurtosis, doubled.
-
-    With m_ij = (x_i − x̄)ᵀS⁻¹(x_j − x̄), skewness is b₁ = ⟨m_ij³⟩ over all pairs, n b₁/6 nearly χ² with d(d+1)(d+2)/6
-    degrees of freedom (times the small-sample factor of [2]); kurtosis b₂ = ⟨m_ii²⟩ has mean
-    d(d+2)(n−1)/(n+1) and a known variance. On at most 1,000 rows; nan below 4 rows a column. What keeps both moments of
-    a Gaussian is not seen. Measured on Gaussian rows: p < 0.01 in 0.5 to 3 % of samples, the more the fewer rows.
-
-    References
-    ----------
-    [1] Mardia (1970). Measures of multivariate skewness and kurtosis with applications. Biometrika 57(3).
-    [2] Mardia (1974). Applications of some measures of multivariate skewness and kurtosis in testing normality and
-        robustness studies. Sankhya B 36(2).
-
-    >>> rng = np.random.default_rng(0)
-    >>> gaussianity(rng.normal(size=(500, 3))) > 0.01, gaussianity(rng.exponential(size=(500, 3))) > 0.01
-    (True, False)
-    """
-    from scipy.special import chdtrc, ndtr
-
-    if len(x) > _GAUSSIANITY_ROWS:
-        x = x[canonical_order(x)[stream(0, "gaussianity", len(x)).permutation(len(x))[:_GAUSSIANITY_ROWS]]]
-        x = x[:, np.ptp(x, axis=0) > 0]
-    white, d = whitening(x)
-    n = len(x)
-    if n < 4 * d or n < 8:
-        return float("nan")
-    products = white @ white.T * (n / (n - 1))  # S divides by n
-    skewness, kurtosis = float((products**3).mean()), float((products.diagonal() ** 2).mean())
-    correction = (d + 1) * (n + 1) * (n + 3) / (n * ((n + 1) * (d + 1) - 6))
-    p_skewness = float(chdtrc(d * (d + 1) * (d + 2) / 6, n * correction * skewness / 6))
-    variance = 8 * d * (d + 2) * (n - 3) * (n - d - 1) * (n - d + 1) / ((n + 1) ** 2 * (n + 3) * (n + 5))
-    z = (kurtosis - d * (d + 2) * (n - 1) / (n + 1)) / np.sqrt(variance)
-    return min(1.0, 2 * min(p_skewness, 2 * float(ndtr(-abs(z)))))
 
 
 _Answer: TypeAlias = tuple[Any, tuple[str, ...], tuple[str, ...]]

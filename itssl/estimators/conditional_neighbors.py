@@ -4,9 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from itssl.arrays import SampleError, Samples, SamplesLike, as_paired_samples, refuse_constant_columns
+from itssl.arrays import Samples, SamplesLike, as_paired_samples, refuse_constant_columns
 from itssl.choices import require_count, require_known
 from itssl.estimate import Bias, Estimate, EstimateWarning, Reference
+from itssl.estimators.adequacy import high_dimension_warnings
 from itssl.estimators.diagnosis import (
     ceiling_warnings,
     joint_support_warnings,
@@ -14,7 +15,9 @@ from itssl.estimators.diagnosis import (
     support_warnings,
     tie_warnings,
 )
-from itssl.estimators.error_bars import subsampling_standard_error
+from itssl.estimators.drift import drift
+from itssl.estimators.error_bars import subsamples
+from itssl.estimators.neighbor_extrapolation import require_more_than_k
 from itssl.estimators.standardization import standardized
 from itssl.kernels.cross_neighbors import counts_within
 from itssl.kernels.linalg import singular_threshold, whitening
@@ -60,29 +63,29 @@ class FrenzelPompe:
     def conditional_mutual_information(self, x: SamplesLike, y: SamplesLike, z: SamplesLike, /) -> Estimate:
         """I(X; Y | Z) of the rows of x (n, d_x), y (n, d_y) and z (n, d_z), drawn together, with n > k.
 
-        Standard error by subsampling. Warnings: ``ceiling``, ``ties``, ``singular_support``, and ``deterministic``
-        where x and y share a direction beyond z. Raises SampleError for n ≤ k, unequal n, constant columns and
-        inadmissible samples.
+        Standard error by subsampling. Warnings: ``ceiling``, ``high_dimension``, ``neighbor_bias``, ``ties``,
+        ``singular_support``, and ``deterministic`` where x and y share a direction beyond z.
+        Raises SampleError for n ≤ k, unequal n, constant columns and inadmissible samples.
         """
         (_, z), (x, y) = as_paired_samples(x, z, names=("x", "z")), as_paired_samples(x, y)
         for name, sample in (("x", x), ("y", y), ("z", z)):
             refuse_constant_columns(sample, name=name)
         n = len(x)
-        if n <= self.k:
-            raise SampleError(
-                f"x, y and z: expected more than k = {self.k} rows, got {n}; draw more or use a smaller k"
-            )
+        require_more_than_k(n, self.k, "x, y and z")
         u, v, w = (standardized(s) if self.standardize else s for s in (x, y, z))
         value, ceiling = self._information(u, v, w)
-        error, freedom = subsampling_standard_error(
+        parts = subsamples(
             lambda rows: self._information(u[rows], v[rows], w[rows])[0], n, smallest_block=2 * self.k + 2
         )
+        d = x.shape[1] + y.shape[1] + z.shape[1]
+        warnings = ceiling_warnings(value, ceiling, "⟨ψ(n_z+1)⟩ − ψ(k)") + _triple_warnings(x, y, z)
+        warnings += high_dimension_warnings(n, d, k=self.k, information=True)
+        warnings, bias = drift(value, parts, warnings, n=n, d=d, method="FrenzelPompe", name="(x, y, z)")
         return Estimate(
-            value=value, standard_error=error, degrees_of_freedom=freedom, n=n, bias=Bias.UNKNOWN, method=repr(self),
-            reference=self.REFERENCE,
-            warnings=ceiling_warnings(value, ceiling, "⟨ψ(n_z+1)⟩ − ψ(k)") + _triple_warnings(x, y, z)
-            + small_sample_warnings(error, value, n),
-            diagnostics={"standardized": float(self.standardize), "ceiling_nats": ceiling},
+            value=value, standard_error=parts.standard_error, degrees_of_freedom=parts.degrees_of_freedom, n=n,
+            bias=Bias.UNKNOWN, method=repr(self), reference=self.REFERENCE,
+            warnings=warnings + small_sample_warnings(parts.standard_error, value, n),
+            diagnostics={"standardized": float(self.standardize), "ceiling_nats": ceiling, **bias},
         )  # fmt: skip
 
     def _information(self, x: Samples, y: Samples, z: Samples) -> tuple[float, float]:

@@ -6,6 +6,7 @@ import numpy as np
 
 from itssl.arrays import Samples, SamplesLike, as_paired_samples, as_samples, refuse_constant_columns
 from itssl.estimate import Bias, Estimate, EstimateWarning, Reference
+from itssl.estimators.diagnosis import support_warnings
 from itssl.estimators.gaussian_plugin import GaussianPlugin
 
 REFERENCE = Reference(
@@ -79,9 +80,10 @@ class GaussianCopula:
         for name, block in blocks.items():
             refuse_constant_columns(block, name=name)
         found = getattr(GaussianPlugin(), quantity)(*(normal_scores(block) for block in blocks.values()))
+        support = tuple(w for name, block in blocks.items() for w in support_warnings(block, name=name))
         ties = tuple(w for name, block in blocks.items() for w in _column_ties(block, name))
         kept = tuple(w for w in found.warnings if w.code != "ties")
-        return replace(found, bias=bias, method=repr(self), reference=REFERENCE, warnings=ties + kept)
+        return replace(found, bias=bias, method=repr(self), reference=REFERENCE, warnings=ties + support + kept)
 
 
 def _direction(blocks: dict[str, Samples]) -> Bias:

@@ -1,4 +1,4 @@
-r"""The law of the estimated divergence of two Gaussians: bias and variance exact, skewness by simulation.
+r"""The law of the estimated divergence of two Gaussians: bias and variance exact, intervals by simulation.
 
 With Ĉ_p, Ĉ_q the unbiased covariances of n and m draws and û the difference of the means, the estimate is half of
 f tr(Ĉ_q⁻¹Ĉ_p)(1 − 1/n) + f ûᵀĈ_q⁻¹û + log|Ĉ_q| − log|Ĉ_p| + constants, f = (m−d−2)/(m−1). Given
@@ -12,7 +12,6 @@ References
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from jaxtyping import Float
@@ -20,8 +19,13 @@ from jaxtyping import Float
 from itssl.arrays import Samples, stream
 from itssl.estimators.gaussian_intervals import invert
 from itssl.estimators.shrinkage import Fit
-from itssl.estimators.wishart import Cumulants, log_determinant_bias, log_determinant_variance, skewed_probability
+from itssl.estimators.wishart import log_determinant_bias, log_determinant_variance
 from itssl.kernels.linalg import singular_threshold, whitening
+from itssl.kernels.roots import root_between
+
+DRAWS = (500, 4000)
+"""Fewest and most simulated samples behind an interval."""
+MOST_NUMBERS = 8e6
 
 
 @dataclass(frozen=True)
@@ -29,8 +33,9 @@ class DivergenceInterval:
     """Inversion of the test "D(P‖Q) = D₀" along laws between P = Q and the estimated pair.
 
     In coordinates where C_q = I and C_p is diagonal, ``log_ratios`` are the logarithms of its diagonal and ``shift``
-    the difference of the means; candidate truths multiply both by θ ≥ 0. The law of the estimate is a shifted
-    gamma law with the exact variance and a third moment interpolated between two simulations.
+    the difference of the means; candidate truths multiply both by θ ≥ 0. The law of the estimate at a candidate is
+    that of simulated estimates, the same Wishart draws for all: at P = Q it holds no unknown and is right up to
+    simulation error (0.2 % in the probability of a tail for 4,000 draws), elsewhere as far as the path tells the laws.
     """
 
     value: float
@@ -40,17 +45,15 @@ class DivergenceInterval:
     shift: tuple[float, ...]
 
     def __call__(self, level: float, /) -> tuple[float, float]:
-        """Ends in nats at the given confidence level; the whole line where the variance is infinite (m ≤ d + 4)."""
-        if self.m <= len(self.shift) + 4:
-            return -np.inf, np.inf
+        """Ends in nats at the given confidence level."""
+        draws = SimulatedDivergence(self.n, self.m, len(self.shift))
 
         def probability(truth: float) -> float:
-            variance = self.variance(truth)
-            weight = min(max(truth, 0.0) / self._farthest, 1.0)
-            skewness = (1 - weight) * self._skewness[0] + weight * self._skewness[1]
-            return skewed_probability(self.value - truth, Cumulants(variance, skewness * variance**1.5))
+            estimates = draws(*self._law(self._theta(truth)))
+            return float((estimates <= self.value - min(truth, 0.0)).mean())
 
-        return invert(probability, self.value, self.variance(self.value) ** 0.5, level)
+        spread = np.quantile(draws(*self._law(self._theta(self.value))), [0.16, 0.84])
+        return invert(probability, self.value, float(spread[1] - spread[0]) / 2, level)
 
     def variance(self, truth: float) -> float:
         """Exact variance of the estimate at the law on the path whose divergence is ``truth``."""
@@ -64,25 +67,44 @@ class DivergenceInterval:
         return 0.5 * float((np.expm1(ratios) - ratios).sum() + shift @ shift)
 
     def _theta(self, truth: float) -> float:
-        from scipy.optimize import brentq
-
         if truth <= 0:
             return 0.0
         end = 1.0
         while self._divergence(end) < truth:
             end *= 2
-        return float(brentq(lambda theta: self._divergence(theta) - truth, 0, end, rtol=1e-6))
+        return root_between(lambda theta: self._divergence(theta) - truth, 0, end, xtol=1e-9 * end)
 
-    @cached_property
-    def _farthest(self) -> float:
-        """A truth far enough from zero to tell the skewness there: the estimate, or one deviation."""
-        return max(self.value, divergence_variance(self.n, self.m, *self._law(0.0)) ** 0.5)
 
-    @cached_property
-    def _skewness(self) -> tuple[float, float]:
-        laws = (self._law(0.0), self._law(self._theta(self._farthest)))
-        first, second = (simulated_skewness(self.n, self.m, *law) for law in laws)
-        return first, second
+class SimulatedDivergence:
+    """Estimates of D(P‖Q) from simulated samples, for any laws with C_q = I and C_p diagonal: one set of draws for all.
+
+    With M = Ĉ_q⁻¹ and S = Ĉ_p at C_p = I the trace is Σ_ij √r_i √r_j M_ij S_ij: a law costs d² operations a draw.
+
+    >>> estimates = SimulatedDivergence(30, 30, 2)(np.ones(2), np.ones(2))  # unbiased: the truth is 1
+    >>> print(f"{estimates.mean():.1f}")
+    1.0
+    """
+
+    def __init__(self, n: int, m: int, d: int) -> None:
+        rng = stream(0, "gaussian divergence", n, m, d)
+        draws = int(np.clip(MOST_NUMBERS / d**2, *DRAWS))
+        factor_p, factor_q = (_bartlett(rng, draws, k - 1, d) for k in (n, m))
+        inverse = np.linalg.inv(factor_q)
+        self.n, self.m, self.d = n, m, d
+        self._precision = np.swapaxes(inverse, 1, 2) @ inverse
+        self._traces = self._precision * (factor_p @ np.swapaxes(factor_p, 1, 2))
+        self._means = rng.standard_normal((draws, d))
+        log_dets = [2 * np.log(np.diagonal(factor, axis1=1, axis2=2)).sum(axis=1) for factor in (factor_p, factor_q)]
+        self._log_det_ratio = log_dets[0] - log_dets[1] - log_determinant_bias(n, d) + log_determinant_bias(m, d)
+
+    def __call__(self, ratios: Float[np.ndarray, " d"], shift: Float[np.ndarray, " d"]) -> Float[np.ndarray, " draws"]:
+        """The unbiased estimate from each draw, for C_p = diag(ratios) and means that differ by ``shift``."""
+        n, m, d = self.n, self.m, self.d
+        f, root = (m - d - 2) / (m - 1), np.sqrt(ratios)
+        trace = f * ((self._traces @ root) @ root)
+        mean = shift + np.sqrt(1 / m + ratios / n) * self._means
+        square = f * np.einsum("ni,nij,nj->n", mean, self._precision, mean) - d / m - trace / n
+        return 0.5 * (trace - d - self._log_det_ratio - float(np.log(ratios).sum()) + square)
 
 
 def divergence_variance(n: int, m: int, ratios: Float[np.ndarray, " d"], shift: Float[np.ndarray, " d"]) -> float:
@@ -116,25 +138,6 @@ def divergence_variance(n: int, m: int, ratios: Float[np.ndarray, " d"], shift: 
     return 0.25 * float(given_a + of_mean)
 
 
-def simulated_skewness(n: int, m: int, ratios: Float[np.ndarray, " d"], shift: Float[np.ndarray, " d"]) -> float:
-    """Skewness of the estimate over 200 to 4000 Wishart draws (Bartlett's decomposition) from a fixed stream.
-
-    >>> bool(simulated_skewness(30, 30, np.ones(1), np.zeros(1)) > 1)
-    True
-    """
-    d = len(ratios)
-    rng = stream(0, "gaussian divergence", n, m, d)
-    draws = int(np.clip(4e6 / d**2, 200, 4000))
-    factor_p, factor_q = (_bartlett(rng, draws, k - 1, d) for k in (n, m))
-    mean = shift + rng.standard_normal((draws, d)) * np.sqrt(1 / m + ratios / n)
-    columns = np.concatenate([np.sqrt((1 - 1 / n) * ratios)[:, None] * factor_p, mean[:, :, None]], axis=2)
-    solved = np.linalg.solve(factor_q, columns)
-    log_dets = [2 * np.log(np.diagonal(factor, axis1=1, axis2=2)).sum(axis=1) for factor in (factor_p, factor_q)]
-    values = (1 - (d + 1) / (m - 1)) * (solved**2).sum(axis=(1, 2)) + log_dets[1] - log_dets[0]
-    centered = values - values.mean()
-    return float((centered**3).mean() / (centered**2).mean() ** 1.5)
-
-
 def fitted_divergence(
     n: int,
     m: int,
@@ -150,8 +153,6 @@ def fitted_divergence(
     >>> fitted_divergence(50, 50, np.ones(2), np.zeros(2), 0.0).value < 0
     True
     """
-    from scipy.optimize import brentq
-
     d = len(ratios)
     f = (m - d - 2) / (m - 1)
     trace, square = f * float(ratios.sum()), f * float(shift @ shift) - d / m - f * float(ratios.sum()) / n
@@ -169,11 +170,9 @@ def fitted_divergence(
         end = 1.0
         while excess(end) < 0:
             end *= 2
-        width = float(brentq(excess, 0, end))
-    log_ratios, moved = (
-        log_det / d + width * around,
-        shift * np.sqrt(max(square, 0.0) / max(float(shift @ shift), 1e-300)),
-    )
+        width = root_between(excess, 0, end)
+    log_ratios = log_det / d + width * around
+    moved = shift * np.sqrt(max(square, 0.0) / max(float(shift @ shift), 1e-300))
     if not (width > 0 or square > 0):  # no difference found: any direction will do
         log_ratios, moved = logs, shift
     return DivergenceInterval(

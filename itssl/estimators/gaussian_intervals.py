@@ -22,6 +22,7 @@ from itssl.estimators.wishart import (
     multiple_correlation_probability,
     skewed_probability,
 )
+from itssl.kernels.roots import root_between
 
 
 @dataclass(frozen=True)
@@ -195,8 +196,6 @@ def invert(probability: Callable[[float], float], value: float, std: float, leve
     >>> print(f"{low:.4f} {high:.4f}")
     -0.9600 2.9600
     """
-    from scipy.optimize import brentq
-
     ends = []
     for target, side in (((1 + level) / 2, -1), ((1 - level) / 2, 1)):
         near, far = value, value + 3 * side * std
@@ -204,18 +203,18 @@ def invert(probability: Callable[[float], float], value: float, std: float, leve
             near, far = far, far + 2 * (far - near)
         while (probability(near) - target) * side < 0:  # a skewed law: the value itself lies outside
             far, near = near, near - side * 3 * std
-        ends.append(float(brentq(lambda truth, target=target: probability(truth) - target, near, far, xtol=1e-6 * std)))
+        low, high = sorted((near, far))
+        ends.append(root_between(lambda truth, target=target: probability(truth) - target, low, high, xtol=1e-6 * std))
     return ends[0], ends[1]
 
 
 def _bend(share: float) -> float:
     """v with (1 − e^{−v})/v = share, kept within [−3, 50]."""
-    from scipy.optimize import brentq
 
     def excess(v: float) -> float:
         return _bent(1.0, v) - share
 
-    return -3.0 if excess(-3.0) < 0 else 50.0 if excess(50.0) > 0 else float(brentq(excess, -3.0, 50.0))
+    return -3.0 if excess(-3.0) < 0 else 50.0 if excess(50.0) > 0 else root_between(excess, -3.0, 50.0)
 
 
 def _bent(truth: float, bend: float) -> float:

@@ -33,7 +33,15 @@ from itssl.estimators.gaussian_divergence import (
     whitened_ratios,
 )
 from itssl.estimators.gaussian_intervals import EntropyInterval, fitted_information, fitted_total_correlation
-from itssl.estimators.shrinkage import SHRINKAGES, Fit, Shrinkage, dimension_warnings, shrunk_statistic
+from itssl.estimators.gaussianity import gaussianity_warnings
+from itssl.estimators.shrinkage import (
+    SHRINKAGES,
+    Fit,
+    Shrinkage,
+    dimension_warnings,
+    shrinkage_warnings,
+    shrunk_statistic,
+)
 from itssl.estimators.wishart import log_determinant_bias, log_determinant_variance
 from itssl.kernels.linalg import LOG_2PI, column_std, covariance, log_determinant, singular_threshold, whitening
 
@@ -60,7 +68,11 @@ class GaussianPlugin:
     ``shrinkage="ledoit_wolf"`` or ``"oas"`` pulls the *correlations* towards zero, (1−a)R̂ + aI, with the intensity a of
     scikit-learn on standardized columns (so units do not matter). Then n ≤ d is allowed, with the warning
     ``small_sample_for_dimension``; the bias has no closed form and is **not** taken off: what it would be if
-    the shrunk Gaussian were the truth is simulated and reported as ``estimated_bias_nats``; so is the standard error.
+    the shrunk Gaussian were the truth is simulated and reported as ``estimated_bias_nats``, with the warning
+    ``shrinkage_bias`` above two standard errors; the standard error is simulated too.
+
+    All answers but the entropy, which is an upper bound for any law, carry the warning ``not_gaussian`` where Mardia's
+    tests reject that the rows are Gaussian.
 
     References
     ----------
@@ -134,6 +146,7 @@ class GaussianPlugin:
             return self._shrunk_information(x, y, None)
         (basis_x, d_x), (basis_y, d_y) = whitening(x), whitening(y)
         warnings = _ties_and_support({"x": (x, d_x), "y": (y, d_y)})
+        warnings += gaussianity_warnings(np.hstack([basis_x, basis_y]), name="(x, y)")
         return self._information(basis_x, basis_y, 0, warnings, {"rank_x": d_x, "rank_y": d_y})
 
     def conditional_mutual_information(self, x: SamplesLike, y: SamplesLike, z: SamplesLike, /) -> Estimate:
@@ -158,6 +171,7 @@ class GaussianPlugin:
             return self._shrunk_information(x, y, z)
         (basis_x, d_x), (basis_y, d_y), (basis_z, d_z) = whitening(x), whitening(y), whitening(z)
         warnings = _ties_and_support({"x": (x, d_x), "y": (y, d_y), "z": (z, d_z)})
+        warnings += gaussianity_warnings(np.hstack([basis_x, basis_y, basis_z]), name="(x, y, z)")
         _require_rows(
             len(x) > d_x + d_y + d_z,
             f"x, y and z: expected more rows than the {d_x} + {d_y} + {d_z} dimensions together, got {len(x)} rows",
@@ -185,9 +199,9 @@ class GaussianPlugin:
         n, d = x.shape
         if self.shrinkage != "none":
             z = (x - x.mean(axis=0)) / column_std(x)
-            return self._shrunk([z], _shrunk_total_correlation, n, _shrunk_warnings(x))
+            return self._shrunk([z], _shrunk_total_correlation, n, _shrunk_warnings(x) + gaussianity_warnings(x))
         _require_rows(n > d, f"x: expected more rows than columns, got shape {x.shape}")
-        warnings = moment_warnings(x)
+        warnings = moment_warnings(x) + gaussianity_warnings(x)
         singular = any(w.code == "singular_support" for w in warnings)
         correlations = covariance(x / column_std(x))
         bias = 0.5 * (d * log_determinant_bias(n, 1) - log_determinant_bias(n, d))
@@ -224,10 +238,12 @@ class GaussianPlugin:
         u, v = (x - mean) / std, (y - mean) / std
         if self.shrinkage != "none":
             warnings = _shrunk_warnings(x) + _shrunk_warnings(y, "y")
+            warnings += gaussianity_warnings(x) + gaussianity_warnings(y, name="y")
             return self._shrunk([u, v], fits_divergence, n, warnings, {"rows_y": m})
         _require_rows(n > d, f"x: expected more rows than columns, got shape {x.shape}")
         _require_rows(m > d + 2, f"y: expected more than d + 2 = {d + 2} rows, got shape {y.shape}")
         warnings = moment_warnings(x) + moment_warnings(y, name="y")
+        warnings += gaussianity_warnings(x) + gaussianity_warnings(y, name="y")
         found = None if (shared := on_common_support(u, v)) is None else whitened_ratios(*shared)
         law = None if found is None else fitted_divergence(n, m, *found)
         rank = d if found is None else len(found[0])
@@ -274,7 +290,7 @@ class GaussianPlugin:
         names = ("shrinkage_intensity", "shrinkage_intensity_y")
         return Estimate(
             value=found.value, standard_error=found.standard_error, n=n, bias=Bias.UNKNOWN, method=repr(self),
-            reference=REFERENCE, warnings=warnings,
+            reference=REFERENCE, warnings=warnings + shrinkage_warnings(found),
             diagnostics={
                 "estimated_bias_nats": found.bias, **dict(zip(names, found.intensities, strict=False)), **(extra or {}),
             },
@@ -295,6 +311,7 @@ class GaussianPlugin:
             return 0.5 * sum(sign * _log_det(cov[np.ix_(part, part)]) for part, sign in kept if len(part))
 
         warnings = pair_warnings(x, y) if n > d else tie_warnings(x) + tie_warnings(y, name="y")
+        warnings += tail_warnings(x) + tail_warnings(y, name="y") + gaussianity_warnings(joint, name="the blocks")
         return self._shrunk([joint], information, n, warnings + dimension_warnings(n, d, name="all blocks together"))
 
 
@@ -353,4 +370,5 @@ def _explained_warnings(name: str, directions: int) -> tuple[EstimateWarning, ..
 def _shrunk_warnings(x: Samples, name: str = "x") -> tuple[EstimateWarning, ...]:
     """With n ≤ d the support of the draws is singular whatever the law is, and not worth a word."""
     n, d = x.shape
-    return sample_warnings(x, name=name) if n > d else tie_warnings(x, name=name) + dimension_warnings(n, d, name=name)
+    support = sample_warnings(x, name=name) if n > d else tie_warnings(x, name=name)
+    return support + tail_warnings(x, name=name) + dimension_warnings(n, d, name=name)

@@ -12,7 +12,9 @@ from itssl.choices import ParameterError, require_count, require_known, require_
 from itssl.estimate import Bias, Estimate, EstimateWarning, Reference
 from itssl.estimators.adequacy import neighbor_pair_warnings
 from itssl.estimators.diagnosis import small_sample_warnings
-from itssl.estimators.error_bars import subsampling_standard_error
+from itssl.estimators.drift import drift
+from itssl.estimators.error_bars import NO_SUBSAMPLES, subsamples
+from itssl.estimators.neighbor_extrapolation import require_more_than_k
 from itssl.estimators.standardization import standardized
 from itssl.kernels.linalg import column_std
 from itssl.kernels.neighbors import marginal_counts, neighbors, tiles
@@ -141,8 +143,7 @@ class LNC:
         refuse_constant_columns(x)
         refuse_constant_columns(y, name="y")
         (n, d_x), d_y = x.shape, y.shape[1]
-        if n <= self.k:
-            raise SampleError(f"x and y: expected more than k = {self.k} rows, got {n}; draw more or use a smaller k")
+        require_more_than_k(n, self.k, "x and y")
         if self.k <= d_x + d_y:
             raise SampleError(
                 f"x and y: expected fewer than k = {self.k} columns together, got {d_x} + {d_y}; fewer neighbors than "
@@ -153,20 +154,20 @@ class LNC:
         alpha = uniformity_threshold(self.k, d_x + d_y) if self.alpha == "auto" else float(self.alpha)
         ksg, correction, share = self._terms(u, v, alpha, rounding)
         value = ksg + correction
-        error, freedom = (
-            subsampling_standard_error(
+        parts = NO_SUBSAMPLES
+        if np.isfinite(value):
+            parts = subsamples(
                 lambda rows: sum(self._terms(u[rows], v[rows], alpha, rounding)[:2]), n, smallest_block=2 * self.k + 2
             )
-            if np.isfinite(value)
-            else (np.nan, np.nan)
-        )
+        warnings = _flat_warnings(value, neighbor_pair_warnings(x, y, k=self.k))
+        warnings, bias = drift(value, parts, warnings, n=n, d=d_x + d_y, method="LNC")
         return Estimate(
-            value=value, standard_error=error, degrees_of_freedom=freedom, n=n, bias=Bias.UNKNOWN, method=repr(self),
-            reference=self.REFERENCE,
-            warnings=_flat_warnings(value, neighbor_pair_warnings(x, y, k=self.k))
-            + small_sample_warnings(error, value, n),
+            value=value, standard_error=parts.standard_error, degrees_of_freedom=parts.degrees_of_freedom, n=n,
+            bias=Bias.UNKNOWN, method=repr(self), reference=self.REFERENCE,
+            warnings=warnings + small_sample_warnings(parts.standard_error, value, n),
             diagnostics={
                 "standardized": float(self.standardize), "alpha": alpha, "corrected_share": share, "ksg_nats": ksg,
+                **bias,
             },
         )  # fmt: skip
 

@@ -18,13 +18,16 @@ from itssl.arrays import (
 )
 from itssl.choices import require_count, require_known
 from itssl.estimate import Bias, Estimate, EstimateWarning, Reference
+from itssl.estimators.adequacy import high_dimension_warnings
 from itssl.estimators.diagnosis import (
     ceiling_warnings,
     joint_support_warnings,
     sample_warnings,
     small_sample_warnings,
 )
-from itssl.estimators.error_bars import subsampling_standard_error
+from itssl.estimators.drift import drift
+from itssl.estimators.error_bars import subsamples, subsampling_standard_error
+from itssl.estimators.neighbor_extrapolation import require_more_than_k
 from itssl.estimators.standardization import standardized
 from itssl.kernels.cross_neighbors import counts_within
 from itssl.kernels.linalg import column_std
@@ -127,10 +130,7 @@ class Ross:
         refuse_constant_columns(x)
         n = len(x)
         codes = as_labels(labels, n=n)
-        if n <= self.k:
-            raise SampleError(
-                f"x and labels: expected more than k = {self.k} rows, got {n}; draw more or use a smaller k"
-            )
+        require_more_than_k(n, self.k, "x and labels")
         members = np.bincount(codes)
         if (members > 1).sum() < 2:
             raise SampleError(
@@ -220,33 +220,38 @@ class MixedKSG:
         """Mutual information of the rows of x, shape (n, d_x), and y, shape (n, d_y), with n > k; integers are numbers.
 
         Standard error by subsampling: 0.95 to 1.3 of the spread, but twice the spread for independent discrete
-        variables, whose spread falls as 1/n. Warnings: ``ceiling`` and ``deterministic`` where most rows lie on no
-        atom. Diagnostics: the share of rows on atoms. Raises SampleError for n ≤ k, unequal n, constant columns,
-        integers beyond 2⁵³ (as floats they would coincide) and inadmissible samples.
+        variables, whose spread falls as 1/n. Warnings: ``ceiling``, ``high_dimension``, ``neighbor_bias`` and
+        ``deterministic`` where most rows lie on no atom. Diagnostics: the share of rows on atoms, the estimated bias.
+        Raises SampleError for n ≤ k, unequal n, constant columns, integers beyond 2⁵³ (as floats they would coincide)
+        and inadmissible samples.
         """
         x, y = as_paired_samples(_as_numbers(x, "x"), _as_numbers(y, "y"))
         refuse_constant_columns(x)
         refuse_constant_columns(y, name="y")
         n = len(x)
-        if n <= self.k:
-            raise SampleError(f"x and y: expected more than k = {self.k} rows, got {n}; draw more or use a smaller k")
+        require_more_than_k(n, self.k, "x and y")
         u, v = (standardized(x), standardized(y)) if self.standardize else (x, y)
         rounding = 8 * np.finfo(float).eps * max(_offset(z, standardize=self.standardize) for z in (x, y))
         terms, atom = self._terms(u, v, rounding)
         value = float(terms.mean())
-        error, freedom = subsampling_standard_error(
+        parts = subsamples(
             lambda rows: float(self._terms(u[rows], v[rows], rounding)[0].mean()), n, smallest_block=2 * self.k + 2
         )
         ceiling, formula = self._ceiling(n)
-        warnings: tuple[EstimateWarning, ...] = ()
+        warnings, bias = (), {}
         if atom.mean() < 0.5:
+            d = x.shape[1] + y.shape[1]
+            warnings += high_dimension_warnings(n, d, k=self.k, information=True)
             warnings += ceiling_warnings(float(terms[~atom].mean()), ceiling, formula)
             warnings += tuple(w for w in joint_support_warnings(x, y) if w.code == "deterministic")
+            warnings, bias = drift(value, parts, warnings, n=n, d=d, method="MixedKSG")
         return Estimate(
-            value=value, standard_error=error, degrees_of_freedom=freedom, n=n, bias=Bias.UNKNOWN, method=repr(self),
-            reference=self.REFERENCE, warnings=warnings + small_sample_warnings(error, value, n),
+            value=value, standard_error=parts.standard_error, degrees_of_freedom=parts.degrees_of_freedom, n=n,
+            bias=Bias.UNKNOWN, method=repr(self), reference=self.REFERENCE,
+            warnings=warnings + small_sample_warnings(parts.standard_error, value, n),
             diagnostics={
                 "standardized": float(self.standardize), "share_on_atoms": float(atom.mean()), "ceiling_nats": ceiling,
+                **bias,
             },
         )  # fmt: skip
 

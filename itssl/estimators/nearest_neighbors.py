@@ -11,11 +11,9 @@ from itssl.arrays import Samples, SamplesLike, as_paired_samples, as_samples, re
 from itssl.choices import ParameterError, require_count, require_known
 from itssl.estimate import Bias, Estimate, Reference
 from itssl.estimators.adequacy import neighbor_pair_warnings, neighbor_warnings
-from itssl.estimators.diagnosis import (
-    ceiling_warnings,
-    small_sample_warnings,
-)
-from itssl.estimators.error_bars import subsampling_standard_error
+from itssl.estimators.diagnosis import ceiling_warnings, small_sample_warnings
+from itssl.estimators.drift import drift
+from itssl.estimators.error_bars import NO_SUBSAMPLES, subsamples
 from itssl.estimators.neighbor_extrapolation import (
     extrapolation_weights,
     neighbor_entropies,
@@ -154,17 +152,15 @@ class KozachenkoLeonenko:
 
         ceiling = _ceiling(len(x), self.k)
         value = information(slice(None))
-        error, freedom = (
-            subsampling_standard_error(information, len(x), smallest_block=2 * self.k + 2)
-            if np.isfinite(value)
-            else (np.nan, np.nan)
-        )
+        finite = np.isfinite(value)
+        parts = subsamples(information, len(x), smallest_block=2 * self.k + 2) if finite else NO_SUBSAMPLES
+        warnings = ceiling_warnings(value, ceiling, "ψ(n) − ψ(k)") + neighbor_pair_warnings(x, y, k=self.k)
+        warnings, bias = drift(value, parts, warnings, n=len(x), d=x.shape[1] + y.shape[1], method="KozachenkoLeonenko")
         return Estimate(
-            value=value, standard_error=error, degrees_of_freedom=freedom, n=len(x), bias=Bias.UNKNOWN,
-            method=repr(self), reference=self.REFERENCE,
-            warnings=ceiling_warnings(value, ceiling, "ψ(n) − ψ(k)")
-            + neighbor_pair_warnings(x, y, k=self.k) + small_sample_warnings(error, value, len(x)),
-            diagnostics={"standardized": 1.0, "ceiling_nats": ceiling},
+            value=value, standard_error=parts.standard_error, degrees_of_freedom=parts.degrees_of_freedom, n=len(x),
+            bias=Bias.UNKNOWN, method=repr(self), reference=self.REFERENCE,
+            warnings=warnings + small_sample_warnings(parts.standard_error, value, len(x)),
+            diagnostics={"standardized": 1.0, "ceiling_nats": ceiling, **bias},
         )  # fmt: skip
 
     def _entropy(self, x: Samples) -> float:
@@ -216,8 +212,9 @@ class KSG:
     def mutual_information(self, x: SamplesLike, y: SamplesLike, /) -> Estimate:
         """Mutual information of the rows of x, shape (n, d_x), and y, shape (n, d_y), with n > k.
 
-        Standard error by subsampling. Warnings: ``ceiling``, ``ties``, ``singular_support``, ``deterministic``.
-        Raises SampleError for n ≤ k, unequal n, constant columns and inadmissible samples.
+        Standard error by subsampling, which also shows a bias that falls with n (diagnostic ``estimated_bias_nats``,
+        warning ``neighbor_bias``). Other warnings: ``ceiling``, ``high_dimension``, ``ties``, ``singular_support``,
+        ``deterministic``. Raises SampleError for n ≤ k, unequal n, constant columns and inadmissible samples.
         """
         x, y = as_paired_samples(x, y)
         refuse_constant_columns(x)
@@ -225,16 +222,16 @@ class KSG:
         require_more_than_k(len(x), self.k, "x and y")
         u, v = (standardized(x), standardized(y)) if self.standardize else (x, y)
         value = self._information(u, v)
-        error, freedom = subsampling_standard_error(
-            lambda rows: self._information(u[rows], v[rows]), len(x), smallest_block=2 * self.k + 2
-        )
+        parts = subsamples(lambda rows: self._information(u[rows], v[rows]), len(x), smallest_block=2 * self.k + 2)
         ceiling = _ceiling(len(x), self.k) - (1 / self.k if self.variant == 2 else 0)
+        warnings = ceiling_warnings(value, ceiling, "ψ(n) − ψ(k)" + (" − 1/k" if self.variant == 2 else ""))
+        warnings += neighbor_pair_warnings(x, y, k=self.k)
+        warnings, bias = drift(value, parts, warnings, n=len(x), d=x.shape[1] + y.shape[1], method="KSG")
         return Estimate(
-            value=value, standard_error=error, degrees_of_freedom=freedom, n=len(x), bias=Bias.UNKNOWN,
-            method=repr(self), reference=self.REFERENCE,
-            warnings=ceiling_warnings(value, ceiling, "ψ(n) − ψ(k)" + (" − 1/k" if self.variant == 2 else ""))
-            + neighbor_pair_warnings(x, y, k=self.k) + small_sample_warnings(error, value, len(x)),
-            diagnostics={"standardized": float(self.standardize), "ceiling_nats": ceiling},
+            value=value, standard_error=parts.standard_error, degrees_of_freedom=parts.degrees_of_freedom, n=len(x),
+            bias=Bias.UNKNOWN, method=repr(self), reference=self.REFERENCE,
+            warnings=warnings + small_sample_warnings(parts.standard_error, value, len(x)),
+            diagnostics={"standardized": float(self.standardize), "ceiling_nats": ceiling, **bias},
         )  # fmt: skip
 
     def _information(self, x: Samples, y: Samples) -> float:

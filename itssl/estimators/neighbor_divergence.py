@@ -16,7 +16,8 @@ from itssl.arrays import (
 from itssl.choices import require_count, require_known
 from itssl.estimate import Bias, Estimate, EstimateWarning, Reference
 from itssl.estimators.diagnosis import small_sample_warnings, support_warnings, tie_warnings
-from itssl.estimators.error_bars import subsampling_standard_error
+from itssl.estimators.drift import drift
+from itssl.estimators.error_bars import NO_SUBSAMPLES, Subsamples, subsamples
 from itssl.kernels.cross_neighbors import cross_distances
 from itssl.kernels.linalg import column_std
 from itssl.kernels.neighbors import METRICS, Metric, neighbors
@@ -87,19 +88,19 @@ class WangKulkarniVerdu:
         )
         terms = self._terms(u, v)
         value = float(terms.mean())
-        error, freedom = (
-            _two_sample_standard_error(lambda a, b: float(self._terms(u[a], v[b]).mean()), n, m, 2 * self.k + 2)
-            if np.isfinite(value)
-            else (np.nan, np.nan)
-        )
+        parts = NO_SUBSAMPLES
+        if np.isfinite(value):
+            parts = _two_sample_parts(lambda a, b: float(self._terms(u[a], v[b]).mean()), n, m, 2 * self.k + 2)
         outside = _outside(u, v, self.metric)
+        warnings = _overlap_warnings(terms, outside, m) + tie_warnings(np.vstack([x, y]), name="x and y together")
+        warnings += support_warnings(x) + support_warnings(y, name="y")
+        warnings, bias = drift(value, parts, warnings, n=n, d=x.shape[1], method="WangKulkarniVerdu", name="x and y")
         return Estimate(
-            value=value, standard_error=error, degrees_of_freedom=freedom, n=n, bias=Bias.UNKNOWN, method=repr(self),
-            reference=self.REFERENCE,
-            warnings=_overlap_warnings(terms, outside, m) + tie_warnings(np.vstack([x, y]), name="x and y together")
-            + support_warnings(x) + support_warnings(y, name="y") + small_sample_warnings(error, value, min(n, m)),
+            value=value, standard_error=parts.standard_error, degrees_of_freedom=parts.degrees_of_freedom, n=n,
+            bias=Bias.UNKNOWN, method=repr(self), reference=self.REFERENCE,
+            warnings=warnings + small_sample_warnings(parts.standard_error, value, min(n, m)),
             diagnostics={
-                "standardized": float(self.standardize), "rows_of_y": m, "share_outside": float(outside.mean()),
+                "standardized": float(self.standardize), "rows_of_y": m, "share_outside": float(outside.mean()), **bias,
             },
         )  # fmt: skip
 
@@ -135,9 +136,9 @@ def _overlap_warnings(
     )
 
 
-def _two_sample_standard_error(
+def _two_sample_parts(
     statistic: Callable[[Int[np.ndarray, " a"], Int[np.ndarray, " b"]], float], n: int, m: int, smallest_block: int
-) -> tuple[float, float]:
+) -> Subsamples:
     """Subsampling of both samples at once: the rows of the larger are dealt out to those of the smaller."""
     units = min(n, m)
     deal_x, deal_y = np.arange(n) % units, np.arange(m) % units
@@ -147,4 +148,4 @@ def _two_sample_standard_error(
         member[rows] = True
         return statistic(np.flatnonzero(member[deal_x]), np.flatnonzero(member[deal_y]))
 
-    return subsampling_standard_error(on_units, units, smallest_block=smallest_block)
+    return subsamples(on_units, units, smallest_block=smallest_block)

@@ -105,3 +105,21 @@ def dimension_warnings(n: int, d: int, *, name: str = "x") -> tuple[EstimateWarn
             cure="draw more, reduce the dimension, and compare estimated_bias_nats with the value",
         ),
     )
+
+
+def shrinkage_warnings(found: Shrunk) -> tuple[EstimateWarning, ...]:
+    """Code ``shrinkage_bias``: were the fit the truth, the value would be off by more than two standard errors.
+
+    >>> shrinkage_warnings(Shrunk(1.0, 0.5, 0.1, (0.2,)))[0].code, shrinkage_warnings(Shrunk(1.0, 0.1, 0.1, (0.2,)))
+    ('shrinkage_bias', ())
+    """
+    if not abs(found.bias) > 2 * found.standard_error:
+        return ()
+    return (
+        EstimateWarning(
+            code="shrinkage_bias",
+            message=f"samples of this size from the fitted law read {found.bias:+.3g} nats off their truth, "
+            f"{abs(found.bias) / max(found.standard_error, 1e-300):.1f} standard errors; the value is not corrected for it",
+            cure="draw more, reduce the dimension, or leave out the shrinkage where n allows",
+        ),
+    )

@@ -15,11 +15,13 @@ References
 [1] Muirhead (1982). Aspects of Multivariate Statistical Theory, ch. 7, 10 and 11.
 """
 
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
+
+from itssl.kernels.roots import root_between
 
 
 class Cumulants(NamedTuple):
@@ -69,7 +71,6 @@ def log_determinant_quantiles(n: int, d: int, probabilities: tuple[float, ...]) 
     >>> print(f"{low:.4f} {np.log(-np.log(0.975)):.4f}")
     -3.6762 -3.6762
     """
-    from scipy.optimize import brentq
     from scipy.special import gammaln, loggamma
 
     half = (n - np.arange(1, d + 1)) / 2
@@ -88,10 +89,10 @@ def log_determinant_quantiles(n: int, d: int, probabilities: tuple[float, ...]) 
     t = (np.arange(int(end / step) + 1) + 0.5) * step
     weights = np.exp(log_characteristic(t / std) - 1j * t * mean / std)
 
-    def excess(z: float, probability: float) -> float:
+    def excess(probability: float, z: float) -> float:
         return 0.5 - float((np.imag(weights * np.exp(-1j * t * z)) / t).sum()) * step / np.pi - probability
 
-    return tuple(mean + std * float(brentq(excess, -29, 29, args=(p,), xtol=1e-10)) for p in probabilities)
+    return tuple(mean + std * root_between(partial(excess, p), -29, 29, xtol=1e-10) for p in probabilities)
 
 
 def independent_blocks(dof: int, d_x: int, d_y: int) -> Cumulants:

@@ -6,7 +6,6 @@ import pytest
 import itssl
 from itssl.arrays import stream
 from itssl.distributions.tasks import gaussian_task_with_information, linear_gaussian_views
-from itssl.estimators.choice import gaussianity
 
 RNG = stream(0, "choice")
 X = RNG.normal(size=(600, 4))
@@ -61,11 +60,3 @@ def test_a_refusal_says_what_to_do_and_renders():
     assert str(found).startswith("no estimator")
     assert "deterministic" in {w.code for w in found.warnings}
     assert "<table>" in found._repr_html_()
-
-
-def test_level_of_the_gaussianity_test():
-    """300 Gaussian samples at level 0.01: at most 3 %, as documented, and three standard deviations of the count."""
-    rejected = sum(gaussianity(stream(s, "level").normal(size=(200, 3))) < 0.01 for s in range(300))
-    assert rejected <= 9 + 3 * np.sqrt(9)
-    assert gaussianity(RNG.uniform(size=(300, 2))) < 0.01
-    assert np.isnan(gaussianity(RNG.normal(size=(10, 5))))

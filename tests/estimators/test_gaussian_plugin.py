@@ -287,7 +287,7 @@ def test_refusals_name_argument_and_cure():
             lambda: plugin.kl_divergence(x[:, :4], x[:, :4]),
             r"y: expected more than d \+ 2 = 6 rows, got shape \(6, 4\)",
         ),
-        (lambda: plugin.kl_divergence(x[:, :1], x[:, :2]), "y: expected as many columns as x, got 2 and 1"),
+        (lambda: plugin.kl_divergence(x[:, :1], x[:, :2]), "x and y: expected equally many columns, got 1 and 2"),
     ]:
         with pytest.raises(SampleError, match=part) as caught:
             call()

@@ -1,4 +1,4 @@
-"""The trust report flags what no estimate survives, stays silent on laws with a density, and never raises on suspicion."""
+"""The trust report flags what no estimate survives, is silent on laws with a density, and never raises on suspicion."""
 
 import json
 import pickle
@@ -71,7 +71,7 @@ def alarms(replicates, sizes):
 
 
 def test_full_rank_continuous_laws_raise_no_false_alarm():
-    """72 reports at a rate below 1 %: two or more would happen by chance in at most 16 % of seeds, and seeds are fixed."""
+    """72 reports at a rate below 1 %: two or more happen by chance in at most 16 % of seeds, and seeds are fixed."""
     found, tried = alarms(4, [(100, 2), (300, 5), (400, 16)])
     assert tried == 72
     assert len(found) <= 1, found

@@ -1,0 +1,75 @@
+"""Does a nearest-neighbor value still move with the sample size? Read off the parts that its error bar needs anyway."""
+
+import numpy as np
+
+from itssl.estimate import Bias, Estimate, EstimateWarning, Reference
+from itssl.estimators.adequacy import bias_warnings
+from itssl.estimators.error_bars import Subsamples
+
+MOVED = 3.5
+"""Errors by which the mean over parts must differ from the value: by chance, for a normal law, in 1 of 2000 samples."""
+
+HOPELESS = {"ceiling", "deterministic", "disjoint_support", "ties"}
+
+_REFERENCE = Reference(
+    authors="Delattre & Fournier", title="On the Kozachenko–Leonenko entropy estimator", year=2017,
+    where="Journal of Statistical Planning and Inference 185, 69-93",
+)  # fmt: skip
+
+
+def drift_bias(value: float, parts: Subsamples, *, n: int, d: int, method: str) -> Estimate:
+    r"""Bias at n rows from the mean over parts of n/B rows: (mean − value) / (B^{2/d} − 1), if bias falls as n^{−2/d}.
+
+    That is its order inside a smooth density [1]; edges, tails and many dimensions disturb it. Measured for KSG
+    (k = 4, n = 1000, 40 samples each; spread in brackets), in nats:
+
+    =====================  =====  ==============  =============  =============  =============
+    law                    d      independent     Gaussian       through x√|x|  spiral
+    =====================  =====  ==============  =============  =============  =============
+    true bias              2...6  0.00            (d=4) −0.03    (d=6) −0.27    (d=6) −0.45
+    found                  2...6  0.00 (.01-.04)  −0.08 (.02)    −0.26 (.03)    −0.22 (.04)
+    =====================  =====  ==============  =============  =============  =============
+
+    The standard error is that of the value, divided alike: the difference varied by 0.6 to 1.1 of it from sample to
+    sample (1.4 at n = 60).
+
+    References
+    ----------
+    [1] Delattre & Fournier (2017). On the Kozachenko–Leonenko entropy estimator. J. Statist. Plann. Inference 185.
+
+    >>> parts = Subsamples(standard_error=0.01, degrees_of_freedom=24.0, mean=0.3, blocks=4)
+    >>> drift_bias(0.4, parts, n=1000, d=4, method="KSG")
+    -0.100 ± 0.010 nats (KSG, n=1000)
+    """
+    factor = parts.blocks ** (2 / d) - 1
+    return Estimate(
+        value=(parts.mean - value) / factor, standard_error=parts.standard_error / factor, n=n, bias=Bias.UNKNOWN,
+        method=method, reference=_REFERENCE,
+    )  # fmt: skip
+
+
+def drift(
+    value: float,
+    parts: Subsamples,
+    found: tuple[EstimateWarning, ...],
+    *,
+    n: int,
+    d: int,
+    method: str,
+    name: str = "(x, y)",
+) -> tuple[tuple[EstimateWarning, ...], dict[str, float]]:
+    """``found`` and, where the bias exceeds 2 standard errors of the value and its own noise, code ``neighbor_bias``.
+
+    And the bias as a diagnostic. Where ``found`` holds a stronger reason for doubt (see ``HOPELESS``), or the parts
+    have no finite mean, nothing is added.
+
+    >>> parts = Subsamples(standard_error=0.01, degrees_of_freedom=24.0, mean=0.3, blocks=4)
+    >>> (warning,), numbers = drift(0.4, parts, (), n=1000, d=4, method="KSG")
+    >>> warning.code, round(numbers["estimated_bias_nats"], 6)
+    ('neighbor_bias', -0.1)
+    """
+    if not np.isfinite([value, parts.mean]).all() or HOPELESS & {w.code for w in found}:
+        return found, {}
+    bias = drift_bias(value, parts, n=n, d=d, method=method)
+    moved = bias_warnings(bias, parts.standard_error, name=name, noise=MOVED)
+    return found + moved, {"estimated_bias_nats": bias.value}
