@@ -29,7 +29,7 @@ def cells(quick: bool) -> list[dict[str, Any]]:
     return [
         {
             "family": "fitted mixture", "estimator": "FittedMixture", "quantity": quantity, "law": law, "n": n, "d": d,
-            "replicates": 10 if quick else 400 if d < 3 else 300,
+            "replicates": 3 if quick else 400 if d < 3 else 300,
         }
         for quantity, law, n, d in (rows[:1] + rows[5:6] if quick else rows)
     ]  # fmt: skip

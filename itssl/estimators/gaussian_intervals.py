@@ -20,9 +20,13 @@ from itssl.estimators.wishart import (
     log_determinant_bias,
     log_determinant_quantiles,
     multiple_correlation_probability,
+    near_certain_probability,
     skewed_probability,
 )
 from itssl.kernels.roots import root_between
+
+_NEARLY_CERTAIN = 7.0  # nats: 1 − ρ² < 1e-6
+_FARTHEST = 1e9  # standard errors
 
 
 @dataclass(frozen=True)
@@ -82,8 +86,10 @@ class InformationInterval:
         return 1 - skewed_probability(-2 * (self.value - truth), self.cumulants(truth))
 
     def _exact(self, truth: float) -> float:
-        r2 = -np.expm1(-2 * (self.value + self.bias - min(truth, 0.0)))
         d = max(self.d_x, self.d_y)
+        if truth > _NEARLY_CERTAIN:
+            return near_certain_probability(-2 * (self.value + self.bias - truth), self.dof, d)
+        r2 = -np.expm1(-2 * (self.value + self.bias - min(truth, 0.0)))
         return multiple_correlation_probability(float(r2), self.dof, d, float(-np.expm1(-2 * max(truth, 0.0))))
 
 
@@ -141,8 +147,9 @@ def fitted_information(sines: Float[np.ndarray, " m"], n: int, d_x: int, d_y: in
     with np.errstate(divide="ignore"):
         value = -float(np.log(sines).sum()) - bias
     total = float((1 - sines**2).sum())
-    s = (dof * total - d_x * d_y) / (dof + total - d_x - d_y)
-    s = min(max(s + s * (1 - s / most) / dof, 0.0), float(most))
+    excess = dof * total - d_x * d_y
+    s = excess / (dof + total - d_x - d_y) if excess > 0 else 0.0
+    s = min(s + s * (1 - s / most) / dof, float(most))
     counts = np.arange(1, most + 1)
     directions = most if value <= 0 else int(counts[np.argmin(np.abs(-counts * np.expm1(-2 * value / counts) - s))])
     equal = max(directions, int(np.ceil(s)))
@@ -191,6 +198,8 @@ def fitted_total_correlation(value: float, bias: float, correlations: Float[np.n
 def invert(probability: Callable[[float], float], value: float, std: float, level: float) -> tuple[float, float]:
     """The truths at which P(estimate ≤ value) leaves ((1−level)/2, (1+level)/2); it falls as the truth rises.
 
+    An end more than 1e9 ``std`` away is infinite: some truths are too far for n draws to tell.
+
     >>> from scipy.special import ndtr
     >>> low, high = invert(lambda truth: float(ndtr(1.0 - truth)), 1.0, 1.0, 0.95)
     >>> print(f"{low:.4f} {high:.4f}")
@@ -199,8 +208,11 @@ def invert(probability: Callable[[float], float], value: float, std: float, leve
     ends = []
     for target, side in (((1 + level) / 2, -1), ((1 - level) / 2, 1)):
         near, far = value, value + 3 * side * std
-        while (probability(far) - target) * side > 0:
+        while abs(far - value) < _FARTHEST * std and (probability(far) - target) * side > 0:
             near, far = far, far + 2 * (far - near)
+        if not abs(far - value) < _FARTHEST * std:
+            ends.append(side * np.inf)
+            continue
         while (probability(near) - target) * side < 0:  # a skewed law: the value itself lies outside
             far, near = near, near - side * 3 * std
         low, high = sorted((near, far))

