@@ -1,6 +1,7 @@
 """Critics: scores pair by pair, initial weights from the generator alone, the conditional density."""
 
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -132,6 +133,6 @@ def test_conditional_density_integrates_to_one_and_is_gaussian():
 def test_wrong_configurations():
     with pytest.raises(ParameterError, match="hidden: expected an integer >= 1"):
         critic("joint", 1, 1, hidden=0, layers=2)
-    raw = getattr(critic, "__wrapped__", critic)
+    raw: Any = getattr(critic, "__wrapped__", critic)
     with pytest.raises(UnknownNameError, match="critic: expected one of 'separable', 'joint', got 'concat'"):
         raw("concat", 1, 1, hidden=4, layers=2)

@@ -39,6 +39,7 @@ def test_gradient_of_dilation_is_d():
     """h(aZ) = h(Z) + d log a, so Σ z·∂h/∂z = d exactly (Euler)."""
     z = torch.tensor(stream(0, "euler").normal(size=(50, 4)), requires_grad=True)
     neighbor_entropy(z, k=3).backward()
+    assert z.grad is not None
     assert (z * z.grad).sum().item() == pytest.approx(4, abs=1e3 * EPS)
     assert z.grad.sum(dim=0).abs().max().item() < 1e3 * EPS  # translation
 
@@ -48,6 +49,7 @@ def test_copies_have_no_density_and_no_gradient():
     value = neighbor_entropy(z, k=1)
     assert value.item() == neighbor_entropy(z.detach().numpy(), k=1) == -np.inf
     value.backward()
+    assert z.grad is not None
     assert torch.equal(z.grad, torch.zeros_like(z))
     assert neighbor_entropy(z.detach(), k=2).isfinite()  # one copy each: the second neighbor is another row
 

@@ -97,7 +97,7 @@ def test_report_renders_and_survives():
     with pytest.raises(TypeError, match="no truth value"):
         bool(report)
     with pytest.raises(AttributeError):
-        report.subject = "y"
+        report.subject = "y"  # pyright: ignore
     flagged = itssl.diagnose(np.repeat(LATENT[:20], 2, axis=0)).warnings[0]
     assert (flagged.code, bool(flagged.message), bool(flagged.cure)) == ("ties", True, True)
 

@@ -1,5 +1,7 @@
 """Variational estimators: values on laws with known information, directions, invariances, warnings."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -26,7 +28,7 @@ EVERY = [*CRITIC_BASED, CLUB, BarberAgakov]
 TASK = linear_gaussian_views([0.8])
 TRUTH = TASK.mutual_information.value
 ENTROPY = TASK.y.entropy.value
-TINY = {"steps": 30, "hidden": 8, "layers": 1}
+TINY: dict[str, Any] = {"steps": 30, "hidden": 8, "layers": 1}
 
 
 def test_collected_under_their_names():
