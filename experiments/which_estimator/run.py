@@ -75,8 +75,7 @@ def measure(cell: Cell, rng: np.random.Generator) -> dict[str, Any]:
     data = [draws() for _ in range(3 if cell["quick"] else 10)]
     measured = {}
     for label, estimator in estimators(quantity, cell["quick"]).items():
-        own = data[:3] if label in ("InfoNCE", "NWJ") else data
-        measured[label] = _measure(getattr(estimator, quantity), own, truth)
+        measured[label] = _measure(getattr(estimator, quantity), data, truth)
     return {"n": n, "truth": truth, "estimators": measured}
 
 

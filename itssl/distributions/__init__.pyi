@@ -18,6 +18,7 @@ from . import multivariate_log_normal as multivariate_log_normal
 from . import positive_pairs as positive_pairs
 from . import products as products
 from . import scalar_divergences as scalar_divergences
+from . import scalar_families as scalar_families
 from . import scalar_forms as scalar_forms
 from . import scalar_roots as scalar_roots
 from . import student as student
@@ -66,7 +67,6 @@ from .positive_pairs import shared_content_pairs as shared_content_pairs
 from .products import Product as Product
 from .products import uniform_box as uniform_box
 from .scalar_families import ScalarLaw as ScalarLaw
-from .scalar_families import scalar_families as scalar_families
 from .student import MultivariateStudent as MultivariateStudent
 from .student import student_task as student_task
 from .student import student_task_with_information as student_task_with_information

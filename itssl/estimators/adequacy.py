@@ -1,6 +1,7 @@
 """Is this sample enough for this estimator: its size against its dimension, its tails, its units, neighbors' bias."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TypeAlias
 
 import numpy as np
@@ -40,7 +41,7 @@ def neighbor_warnings(x: Samples, *, k: int = 4, name: str = "x", raw: bool = Tr
 
 
 def neighbor_pair_warnings(x: Samples, y: Samples, *, k: int = 4) -> tuple[EstimateWarning, ...]:
-    """What a nearest-neighbor mutual information should carry: those of any pair, and many dimensions.
+    """What a nearest-neighbor mutual information should carry: those of any pair, heavy tails, many dimensions.
 
     Low-dimensional support of x or y is none of them: I(X; Y) exists on a manifold, and neighbors see it there.
 
@@ -48,7 +49,28 @@ def neighbor_pair_warnings(x: Samples, y: Samples, *, k: int = 4) -> tuple[Estim
     >>> [w.code for w in neighbor_pair_warnings(x, x)]
     ['deterministic']
     """
-    return pair_warnings(x, y) + high_dimension_warnings(len(x), x.shape[1] + y.shape[1], k=k, information=True)
+    tails = neighbor_tail_warnings(x) + neighbor_tail_warnings(y, name="y")
+    return pair_warnings(x, y) + tails + high_dimension_warnings(len(x), x.shape[1] + y.shape[1], k=k, information=True)
+
+
+def neighbor_tail_warnings(x: Samples, *, name: str = "x") -> tuple[EstimateWarning, ...]:
+    """Code ``heavy_tails`` with what it means for neighbors: in the tails they are far apart, and dependence is missed.
+
+    Measured for KSG on Student's law with identity dispersion, n = 1000 (in brackets on normal scores of the columns):
+    0.11 (0.22) of 0.22 nats in 1 + 1 dimensions with 1 degree of freedom, 0.12 (0.16) of 0.29 in 3 + 3 with 2.
+
+    >>> [w.code for w in neighbor_tail_warnings(np.random.default_rng(0).standard_cauchy(size=(500, 1)))]
+    ['heavy_tails']
+    """
+    return tuple(
+        replace(
+            warning,
+            message=warning.message.partition(":")[0] + ": neighbors are far apart there, and KSG misses dependence",
+            cure="transform the columns, e.g. by itssl.estimators.intrinsic_dimension.normal_scores or numpy.arcsinh; "
+            "mutual information does not mind",
+        )
+        for warning in tail_warnings(x, name=name)
+    )
 
 
 def moment_warnings(x: Samples, *, name: str = "x") -> tuple[EstimateWarning, ...]:

@@ -17,6 +17,8 @@ from itssl.estimators.trust import TrustReport, admit, diagnose
 
 GAUSSIANITY_LEVEL = 0.01
 _LOW_DIMENSION = 3
+TOLERATED = (0.05, 0.1)
+"""Nats, and share of the value, that KSG's estimated bias may have before another estimator is sought."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,15 +146,28 @@ def _information(x: Samples, y: Samples, report: TrustReport) -> _Answer:
                 ("KSG: at its ceiling", *refused),
             )
         return None, ("information is near the most that these rows can show", "draw more"), ("KSG: ceiling", *refused)
-    if "high_dimension" not in codes:
+    moves = _moves(report)
+    if not moves:
         return KSG(), (f"{d} dimensions together, {n} rows: neighborhoods are small enough",), refused
     p = gaussianity(normal_scores(pairs))
     if p >= GAUSSIANITY_LEVEL:
-        return GaussianCopula(), (f"the normal scores of the columns look Gaussian ({_p(p)})",), (_MOVES, *refused)
+        return GaussianCopula(), (f"the normal scores of the columns look Gaussian ({_p(p)})",), (moves, *refused)
     why = (
         f"neither pairs nor their normal scores are Gaussian, and {n} rows are too few for neighbors in {d} dimensions"
     )
-    return None, (why, "reduce the dimension, draw more, or train a critic"), (_MOVES, *refused)
+    return None, (why, "reduce the dimension, draw more, or train a critic"), (moves, *refused)
+
+
+def _moves(report: TrustReport) -> str:
+    """Why KSG would mislead: too many dimensions, or a bias seen in these data that is no small part of the value."""
+    if "high_dimension" in report.codes:
+        return _MOVES
+    bias, value = report.measurements.get("ksg_bias"), report.measurements.get("ksg")
+    if "neighbor_bias" not in report.codes or not isinstance(bias, Estimate) or not isinstance(value, Estimate):
+        return ""
+    if abs(bias.value) <= max(TOLERATED[0], TOLERATED[1] * abs(value.value)):
+        return ""
+    return f"KSG: of its {value.value:.2g} nats the sample size explains {abs(bias.value):.2g} (see neighbor_bias)"
 
 
 def _p(p: float) -> str:

@@ -18,7 +18,7 @@ from itssl.arrays import (
 )
 from itssl.choices import require_count, require_known
 from itssl.estimate import Bias, Estimate, EstimateWarning, Reference
-from itssl.estimators.adequacy import high_dimension_warnings
+from itssl.estimators.adequacy import high_dimension_warnings, neighbor_tail_warnings
 from itssl.estimators.diagnosis import (
     ceiling_warnings,
     joint_support_warnings,
@@ -241,6 +241,7 @@ class MixedKSG:
         warnings, bias = (), {}
         if atom.mean() < 0.5:
             d = x.shape[1] + y.shape[1]
+            warnings += neighbor_tail_warnings(x) + neighbor_tail_warnings(y, name="y")
             warnings += high_dimension_warnings(n, d, k=self.k, information=True)
             warnings += ceiling_warnings(float(terms[~atom].mean()), ceiling, formula)
             warnings += tuple(w for w in joint_support_warnings(x, y) if w.code == "deterministic")

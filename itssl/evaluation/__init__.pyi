@@ -1,3 +1,4 @@
+from . import convergence as convergence
 from . import probes as probes
 from . import spectrum as spectrum
 from .probes import few_shot_probe as few_shot_probe
