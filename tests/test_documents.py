@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import itssl
+from experiments.readme import filled, tables
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -46,6 +47,12 @@ def test_quick_run_is_what_ci_runs():
     """The remaining command is the long one; .ci/run runs it."""
     assert [c for c in COMMANDS if "--quick" in c] == ["itssl verify --quick --json"]
     assert "itssl verify --quick" in (ROOT / ".ci" / "run").read_text()
+
+
+def test_tables_are_those_of_the_committed_findings():
+    """Else run `python -m experiments.readme`."""
+    assert set(re.findall(r"<!-- table: (\w+) -->", README)) == set(tables())
+    assert filled(README) == README
 
 
 def test_make_targets_exist():

@@ -13,7 +13,7 @@ from itssl.arrays import SampleError
 INFORMATION = {
     "Gaussian, 2 + 2": ("multinormal-sparse-2-2-2-2.0", 1000),
     "Gaussian, 25 + 25, few rows": ("multinormal-dense-25-25-0.5", 200),
-    "Gaussian seen through x√|x|, 3 + 3": ("half_cube-multinormal-sparse-3-3-2-2.0", 1000),
+    "Gaussian seen through a half-cube, 3 + 3": ("half_cube-multinormal-sparse-3-3-2-2.0", 1000),
     "spiral, 3 + 3": ("spiral-multinormal-sparse-3-3-2-2.0", 1000),
     "Student, 1 degree of freedom, 2 + 2": ("student-identity-2-2-1", 1000),
     "line y = x + uniform noise": ("line-10.0", 1000),
@@ -44,14 +44,14 @@ def estimators(quantity: str, quick: bool) -> dict[str, Any]:
 
     if quantity == "entropy":
         return {
-            "Gaussian": e.GaussianPlugin(), "Gaussian, OAS": e.GaussianPlugin(shrinkage="oas"),
+            "Gaussian": e.GaussianPlugin(), "Gaussian (OAS)": e.GaussianPlugin(shrinkage="oas"),
             "Kozachenko–Leonenko": e.KozachenkoLeonenko(), "weighted kNN": e.WeightedKozachenkoLeonenko(),
             "extrapolated kNN": e.ExtrapolatedKozachenkoLeonenko(), "fitted mixture": e.FittedMixture(),
         }  # fmt: skip
     chosen = {
-        "Gaussian": e.GaussianPlugin(), "Gaussian, OAS": e.GaussianPlugin(shrinkage="oas"),
+        "Gaussian": e.GaussianPlugin(), "Gaussian (OAS)": e.GaussianPlugin(shrinkage="oas"),
         "Gaussian copula": e.GaussianCopula(), "KSG": e.KSG(), "LNC": e.LNC(), "mixed KSG": e.MixedKSG(),
-        "fitted mixture": e.FittedMixture(), "binning, 16": e.Binning(),
+        "fitted mixture": e.FittedMixture(), "binning": e.Binning(),
     }  # fmt: skip
     return chosen if quick else {**chosen, "InfoNCE": e.InfoNCE(), "NWJ": e.NWJ()}
 

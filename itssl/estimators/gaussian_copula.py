@@ -45,8 +45,21 @@ class GaussianCopula:
       the standard normal Z, X = (Z, φ(Z)), Y = (W, φ(W)); the truth is I(Z; W), the answer larger by what
       the correlation of φ(Z) and φ(W) adds. The same holds given a third block.
 
-    The bound is one on the limit; the exact correction for Gaussian draws is only approximate for ranks. Measured on
-    Gaussian draws: see each method.
+    The bound is one on the limit n → ∞. At finite n the correction that is exact for Gaussian draws is right for
+    the ranks of independent columns, but ranks show less than the draws of strong dependence: scores are bounded, and
+    chance permutes neighbors. Measured for a pair of Gaussian columns (1500 samples, 500 for n = 1000):
+
+    ======  ======================================  ======================================
+    ρ       bias in nats at n = 50, 200, 1000       coverage of the 95 % interval
+    ======  ======================================  ======================================
+    0       −0.000, +0.000, −0.000                  0.95, 0.95, 0.95
+    0.5     −0.009, −0.004, −0.000                  0.95, 0.95, 0.95
+    0.9     −0.062, −0.021, −0.006                  0.92, 0.94, 0.95
+    0.99    −0.216, −0.077, −0.022                  0.63, 0.79, 0.89
+    ======  ======================================  ======================================
+
+    For n ≤ 20 and ρ ≥ 0.99 all ranks may agree by chance, and then the value is inf with the warning ``deterministic``.
+    Asymptotically nothing is lost: normal scores are as precise as known margins would let one be [2].
 
     References
     ----------
@@ -62,18 +75,30 @@ class GaussianCopula:
     """
 
     def mutual_information(self, x: SamplesLike, y: SamplesLike, /) -> Estimate:
-        """I(X; Y) for x of shape (n, d_x) and y of shape (n, d_y), n > d_x + d_y, in nats."""
+        """I(X; Y) for x of shape (n, d_x) and y of shape (n, d_y), n > d_x + d_y, in nats.
+
+        Raises SampleError for n ≤ d_x + d_y, constant columns and inadmissible samples.
+        """
         blocks = dict(zip("xy", as_paired_samples(x, y), strict=True))
         return self._of_scores("mutual_information", blocks, _direction(blocks))
 
     def conditional_mutual_information(self, x: SamplesLike, y: SamplesLike, z: SamplesLike, /) -> Estimate:
-        """I(X; Y | Z), n > d_x + d_y + d_z, in nats."""
+        """I(X; Y | Z) of rows drawn together, n > d_x + d_y + d_z, in nats; no direction.
+
+        Ranks keep what z explains of x and y only roughly: where x and y share much with z beside a strong tie of their
+        own, the value falls short by more than its error (Gaussian x + z, y − z given z, with ρ = 0.9 between x and y:
+        −0.24, −0.10, −0.03 nats of 0.83 at n = 50, 200, 1000; with ρ = 0.5: −0.03, −0.01, −0.003 of 0.14).
+        Raises SampleError for n ≤ d_x + d_y + d_z, constant columns and inadmissible samples.
+        """
         _, z = as_paired_samples(x, z, names=("x", "z"))
         blocks = dict(zip("xyz", (*as_paired_samples(x, y), z), strict=True))
         return self._of_scores("conditional_mutual_information", blocks, Bias.UNKNOWN)
 
     def total_correlation(self, x: SamplesLike, /) -> Estimate:
-        """TC for x of shape (n, d), n > d, in nats."""
+        """Σ_i h(X_i) − h(X) for x of shape (n, d), n > d, in nats; a lower bound.
+
+        Raises SampleError for n ≤ d, constant columns and inadmissible samples.
+        """
         return self._of_scores("total_correlation", {"x": as_samples(x)}, Bias.LOWER)
 
     def _of_scores(self, quantity: str, blocks: dict[str, Samples], bias: Bias) -> Estimate:
@@ -82,7 +107,7 @@ class GaussianCopula:
         found = getattr(GaussianPlugin(), quantity)(*(normal_scores(block) for block in blocks.values()))
         support = tuple(w for name, block in blocks.items() for w in support_warnings(block, name=name))
         ties = tuple(w for name, block in blocks.items() for w in _column_ties(block, name))
-        kept = tuple(w for w in found.warnings if w.code != "ties")
+        kept = tuple(w for w in found.warnings if w.code != "ties" and w not in support)
         return replace(found, bias=bias, method=repr(self), reference=REFERENCE, warnings=ties + support + kept)
 
 
