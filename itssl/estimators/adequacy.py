@@ -66,7 +66,7 @@ def neighbor_tail_warnings(x: Samples, *, name: str = "x") -> tuple[EstimateWarn
         replace(
             warning,
             message=warning.message.partition(":")[0] + ": neighbors are far apart there, and KSG misses dependence",
-            cure="transform the columns, e.g. by itssl.estimators.intrinsic_dimension.normal_scores or numpy.arcsinh; "
+            cure="transform the columns, e.g. by itssl.estimators.standardization.normal_scores or numpy.arcsinh; "
             "mutual information does not mind",
         )
         for warning in tail_warnings(x, name=name)

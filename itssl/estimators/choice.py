@@ -11,8 +11,7 @@ from itssl.estimate import Estimate, EstimateWarning
 from itssl.estimators.adequacy import high_dimension_warnings
 from itssl.estimators.diagnosis import atom_warnings, distinct_rows, tie_warnings
 from itssl.estimators.gaussianity import gaussianity
-from itssl.estimators.intrinsic_dimension import normal_scores
-from itssl.estimators.standardization import standardized
+from itssl.estimators.standardization import normal_scores, standardized
 from itssl.estimators.trust import TrustReport, admit, diagnose
 
 GAUSSIANITY_LEVEL = 0.01

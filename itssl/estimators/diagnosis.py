@@ -11,14 +11,22 @@ Codes are stable. Which estimates carry what, and what only :func:`itssl.estimat
   ``constant_column`` (estimators refuse such data), and low-dimensional support of pairs.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 
 from itssl.arrays import Samples
 from itssl.estimate import EstimateWarning
-from itssl.kernels.linalg import whitening
+from itssl.estimators.standardization import standardized
+from itssl.kernels.linalg import column_std, whitening
 
 CEILING_ZONE = float(np.log(5))
 ATOM_SHARE = 0.01
+FLOAT32_BITS = 24
+_COLLISIONS = 4e-8  # of float32 numbers from a smooth law about n · 2e-8 share their value with another by chance
+_INTEGER_EVIDENCE = 20  # bits: a law with a density passes for integers in one sample of a million
+_FLOAT32_ROUNDINGS = 16.0  # linear layers of up to 512 inputs and 600 outputs, means up to 100 deviations: at most 3.2
+_MOST_BLUR = 1e-4  # directions that correlate by less than 1 − 1e-8 are told apart, however rough x and y are
 
 
 def tied_rows(x: Samples) -> int:
@@ -55,14 +63,16 @@ def atom_warnings(x: Samples, *, name: str = "x") -> tuple[EstimateWarning, ...]
     """Code ``integers``: all values are integers. Else code ``atoms``: columns repeat values although rows differ.
 
     A column repeats values if more than 1 % of the different rows (and two at least) share theirs with another one. Of
-    float32 numbers from a smooth law about n · 2e-8 do so by chance: 0.2 % at n = 10⁵.
+    float32 numbers from a smooth law about n · 2e-8 do so by chance: 0.2 % at n = 10⁵, 2 % at 10⁶; so n · 4e-8 of
+    them are allowed on top. Numbers so large that their last bit counts ones or more are integers whatever the law
+    is, and no evidence: that all of x are must have had a chance below 1e-6.
 
     >>> atom_warnings(np.array([[0.0, 1.5], [0.0, 2.5], [1.5, 3.5]]))[0].code
     'atoms'
     >>> atom_warnings(np.array([[0.0, 1.0], [0.0, 2.0], [1.0, 3.0]]))[0].code
     'integers'
     """
-    if (x == np.rint(x)).all():
+    if integral(x):
         return (
             EstimateWarning(
                 code="integers",
@@ -71,14 +81,14 @@ def atom_warnings(x: Samples, *, name: str = "x") -> tuple[EstimateWarning, ...]
                 cure="use an estimator for discrete data (Ross or MixedKSG for mutual information)",
             ),
         )
-    rows = distinct_rows(x)
     if x.shape[1] == 1:
         return ()  # what repeats is a tied row
+    rows = distinct_rows(x)
     ordered = np.sort(rows, axis=0)
     same = np.zeros((len(rows) + 1, x.shape[1]), dtype=bool)
     same[1:-1] = ordered[1:] == ordered[:-1]
     repeated = (same[1:] | same[:-1]).sum(axis=0)
-    atoms = np.flatnonzero(repeated > max(1, ATOM_SHARE * len(rows)))
+    atoms = np.flatnonzero(repeated > max(1, (ATOM_SHARE + _COLLISIONS * len(rows)) * len(rows)))
     if not atoms.size:
         return ()
     which = ", ".join(map(str, atoms[:5])) + (", ..." if atoms.size > 5 else "")
@@ -93,6 +103,21 @@ def atom_warnings(x: Samples, *, name: str = "x") -> tuple[EstimateWarning, ...]
     )
 
 
+def integral(x: Samples) -> bool:
+    """Whether x holds integers alone, and not by its size: a float of p bits and exponent e is one by 2^{e+1−p}.
+
+    p is 24 where all of x are float32 numbers, else 53. Zeros fit any law with atoms and say nothing.
+
+    >>> integral(np.array([[3.0], [0.0]])), integral(np.array([[0.5], [1.0]])), integral(np.array([[1e300], [3e299]]))
+    (True, False, False)
+    """
+    if not (x == np.rint(x)).all():
+        return False
+    bits = FLOAT32_BITS if _is_float32(x) else 53
+    exponents = np.frexp(x[x != 0])[1] - 1
+    return int(np.maximum(bits - 1 - exponents, 0).sum()) >= _INTEGER_EVIDENCE
+
+
 def distinct_rows(x: Samples) -> Samples:
     """The rows of x without copies, in the order of their first appearance.
 
@@ -104,30 +129,69 @@ def distinct_rows(x: Samples) -> Samples:
     return x[np.sort(first)]
 
 
-def support_warnings(x: Samples, *, name: str = "x") -> tuple[EstimateWarning, ...]:
-    """Code ``singular_support``: the columns of x are linearly dependent to rounding.
+class LinearSupport(NamedTuple):
+    """Coordinates of a sample on the directions in which it varies; see :func:`linear_support`."""
 
-    With n ≤ d they are so whatever the law is, hence ``small_sample_for_dimension`` where the rank is what n allows.
+    basis: Samples
+    blur: float
+
+    @property
+    def rank(self) -> int:
+        """The number of directions."""
+        return self.basis.shape[1]
+
+
+def linear_support(x: Samples) -> LinearSupport:
+    """Uncorrelated coordinates of unit variance on the numerical support of x, and how far rounding has moved them.
+
+    As :func:`itssl.kernels.linalg.whitening`, but constant columns count as missing directions, and float32 numbers
+    (x as a network in float32 returns it, widened) are judged by the rounding of float32: directions of standardized
+    x thinner than 16 · 2⁻²⁴ max|x|/std are left out, and ``blur`` is this over the deviation of the thinnest one kept.
+
+    >>> z = np.random.default_rng(0).normal(size=(50, 2)).astype(np.float32)
+    >>> linear_support((z @ np.ones((2, 3), dtype=np.float32)).astype(float)).rank
+    1
+    """
+    varying = x[:, np.ptp(x, axis=0) > 0]
+    if not varying.shape[1]:
+        return LinearSupport(varying, 0.0)
+    rounding = 0.0
+    if _is_float32(varying):
+        largest = np.abs(varying).max(axis=0) / column_std(varying)
+        rounding = _FLOAT32_ROUNDINGS * 2.0**-FLOAT32_BITS * float(largest.max())
+    return _resolved(standardized(varying), rounding)
+
+
+def support_warnings(x: Samples, *, name: str = "x") -> tuple[EstimateWarning, ...]:
+    """Code ``singular_support``: the columns of x are linearly dependent to rounding, of float32 if x is.
+
+    With n ≤ d they are so whatever the law is, hence ``small_sample_for_dimension`` where the rank is what the
+    different rows allow.
 
     >>> support_warnings(np.array([[0.0, 0.0], [1.0, 2.0], [2.0, 4.0]]))[0].code
     'singular_support'
     """
-    return _support(name, x, whitening(x)[1])
+    return _support(name, x, linear_support(x).rank)
 
 
 def joint_support_warnings(x: Samples, y: Samples) -> tuple[EstimateWarning, ...]:
     """``singular_support`` of x and y, and code ``deterministic`` when together they are singular though apart not.
 
+    Linear relations between float32 numbers are found up to a condition of x and y of about 50, between others of 10⁶.
+
     >>> x = np.random.default_rng(0).normal(size=(9, 1))
     >>> [w.code for w in joint_support_warnings(x, 2 * x)]
     ['deterministic']
     """
-    (basis_x, rank_x), (basis_y, rank_y) = whitening(x), whitening(y)
-    found = _support("x", x, rank_x) + _support("y", y, rank_y)
-    joint = whitening(np.hstack([basis_x, basis_y]))[1]
-    if joint == rank_x + rank_y or len(x) <= rank_x + rank_y:
+    a, b = linear_support(x), linear_support(y)
+    found = _support("x", x, a.rank) + _support("y", y, b.rank)
+    if not a.rank or not b.rank:
         return found
-    return (*found, deterministic_warning(rank_x + rank_y - joint))
+    both = np.hstack([a.basis, b.basis])
+    shared = both.shape[1] - _resolved(both, min(a.blur + b.blur, _MOST_BLUR)).rank
+    if not shared or len(distinct_rows(np.hstack([x, y]))) <= both.shape[1]:
+        return found
+    return (*found, deterministic_warning(shared))
 
 
 def sample_warnings(x: Samples, *, name: str = "x") -> tuple[EstimateWarning, ...]:
@@ -200,15 +264,31 @@ def _row_keys(x: Samples) -> np.ndarray:
     return rows.view(np.dtype((np.void, rows.itemsize * rows.shape[1])))
 
 
+def _is_float32(x: Samples) -> bool:
+    with np.errstate(over="ignore"):
+        return bool((x == x.astype(np.float32)).all())
+
+
+def _resolved(standard: Samples, rounding: float) -> LinearSupport:
+    """The whitened directions of standardized columns whose deviation is above rounding."""
+    basis, _ = whitening(standard)
+    if not rounding:
+        return LinearSupport(basis, 0.0)
+    deviations = np.linalg.norm(standard.T @ basis, axis=0) / (len(standard) - 1)
+    kept = deviations > rounding
+    return LinearSupport(basis[:, kept], rounding / float(deviations[kept].min(initial=np.inf)))
+
+
 def _support(name: str, x: Samples, rank: int) -> tuple[EstimateWarning, ...]:
-    n, d = x.shape
+    d = x.shape[1]
     if rank == d:
         return ()
-    if rank == n - 1:
+    different = len(distinct_rows(x))
+    if rank == different - 1:
         return (
             EstimateWarning(
                 code="small_sample_for_dimension",
-                message=f"{n} rows of {name} span {rank} of its {d} dimensions, whatever the law is; covariances are "
+                message=f"{different} rows of {name} span {rank} of its {d} dimensions, whatever the law is; covariances are "
                 "singular, and distances say little",
                 cure="draw more, reduce the dimension, or use GaussianPlugin(shrinkage=...)",
             ),

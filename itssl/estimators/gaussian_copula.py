@@ -8,6 +8,7 @@ from itssl.arrays import Samples, SamplesLike, as_paired_samples, as_samples, re
 from itssl.estimate import Bias, Estimate, EstimateWarning, Reference
 from itssl.estimators.diagnosis import support_warnings
 from itssl.estimators.gaussian_plugin import GaussianPlugin
+from itssl.estimators.standardization import normal_scores
 
 REFERENCE = Reference(
     authors="Ince, Giordano, Kayser, Rousselet, Gross & Schyns",
@@ -15,18 +16,6 @@ REFERENCE = Reference(
     "Gaussian copula",
     year=2017, where="Human Brain Mapping 38(3), 1541-1573",
 )  # fmt: skip
-
-
-def normal_scores(x: Samples) -> Samples:
-    """Φ⁻¹(rank/(n+1)) in each column; equal values share their mean rank.
-
-    >>> normal_scores(np.array([[3.0], [1.0], [2.0]])).ravel().round(4).tolist()
-    [0.6745, -0.6745, 0.0]
-    """
-    from scipy.special import ndtri
-    from scipy.stats import rankdata
-
-    return ndtri(rankdata(x, axis=0) / (len(x) + 1))
 
 
 @dataclass(frozen=True)

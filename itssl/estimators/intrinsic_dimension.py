@@ -10,7 +10,7 @@ from itssl.choices import require_count, require_known
 from itssl.estimate import Bias, Estimate, EstimateWarning, Reference
 from itssl.estimators.diagnosis import distinct_rows
 from itssl.estimators.error_bars import subsampling_standard_error
-from itssl.estimators.standardization import canonical_order, standardized
+from itssl.estimators.standardization import canonical_order, normal_scores, standardized
 from itssl.kernels.linalg import whitening
 from itssl.kernels.neighbors import neighbors
 
@@ -176,21 +176,6 @@ def low_dimension_warnings(x: Samples, *, name: str = "x") -> tuple[EstimateWarn
             cure=f"see intrinsic_dimension({name}), use HausdorffEntropy, or add the noise that your question implies",
         ),
     )
-
-
-def normal_scores(x: Samples) -> Samples:
-    """Φ⁻¹(rank/(n+1)) in each column; equal values share their mean rank.
-
-    >>> normal_scores(np.array([[1.0], [1.0], [9.0]])).ravel().round(3)
-    array([-0.319, -0.319,  0.674])
-    """
-    from scipy.special import ndtri
-
-    ranks = np.empty_like(x)
-    for j, column in enumerate(x.T):
-        _, inverse, counts = np.unique(column, return_inverse=True, return_counts=True)
-        ranks[:, j] = (np.cumsum(counts) - (counts - 1) / 2)[inverse]
-    return ndtri(ranks / (len(x) + 1))
 
 
 def _dimension(z: Samples, k: int) -> float:

@@ -1,4 +1,4 @@
-"""Samples freed of what a law's information does not depend on: location, units, and the order of the rows."""
+"""Samples freed of what a law's information does not depend on: location, units, scales, and the order of the rows."""
 
 import numpy as np
 from jaxtyping import Int
@@ -15,6 +15,21 @@ def standardized(x: Samples) -> Samples:
            [ 0.7071,  0.7071]])
     """
     return (x - x.mean(axis=0)) / column_std(x)
+
+
+def normal_scores(x: Samples) -> Samples:
+    """Φ⁻¹(rank/(n+1)) in each column; equal values share their mean rank.
+
+    >>> normal_scores(np.array([[1.0], [1.0], [9.0]])).ravel().round(3)
+    array([-0.319, -0.319,  0.674])
+    """
+    from scipy.special import ndtri
+
+    ranks = np.empty_like(x)
+    for j, column in enumerate(x.T):
+        _, inverse, counts = np.unique(column, return_inverse=True, return_counts=True)
+        ranks[:, j] = (np.cumsum(counts) - (counts - 1) / 2)[inverse]
+    return ndtri(ranks / (len(x) + 1))
 
 
 def in_units_of_its_own(x: Samples) -> tuple[Samples, float]:
