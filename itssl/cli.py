@@ -137,25 +137,64 @@ def estimate(
 
     One row is one draw. The answer comes with its error, the direction of its bias and warnings.
     """
-    if and_key is not None and other is None:
-        raise click.UsageError("--and-key: expected a second file with --and, got none")
+    _require_second(other, and_key)
     chosen = {"method": method} if method is not None else {}
     with _refusals(file.name if other is None else f"{file.name} and {other.name}"):
-        from itssl.arrays import as_paired_samples
         from itssl.estimators.methods import entropy, mutual_information
-        from itssl.files import read_samples
 
         configuration = dict(map(_key_value, options))
-        x = read_samples(file, key=key)
-        if other is None:
+        x, y = _samples(file, other, key, and_key)
+        if y is None:
             answer, shape = entropy(x, **chosen, **configuration), f"d={x.shape[1]}"
         else:
-            y = read_samples(other, key=and_key)
-            as_paired_samples(x, y, names=(file.name, other.name))
             answer = mutual_information(x, y, **chosen, **configuration)
             shape = f"d={x.shape[1]} and {y.shape[1]}"
         answer = answer.in_bits() if bits else answer
     click.echo(answer.to_json() if as_json else f"{answer!r}\n  bias: {answer.bias.value}; {shape}")
+
+
+@main.command()
+@click.argument("file", type=_FILE)
+@click.option("--and", "other", type=_FILE, help="Second file of paired rows: asks about their mutual information.")
+@click.option("--key", help="Name of the array in an .npz FILE.")
+@click.option("--and-key", help="Name of the array in the second .npz file.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as one JSON object.")
+def diagnose(file: Path, other: Path | None, key: str | None, and_key: str | None, as_json: bool) -> None:
+    """Say what in FILE (.npy, .npz or .csv) no estimate survives, and which estimator suits it, if any.
+
+    Exit status 0 whatever is found: a warning is an answer.
+    """
+    _require_second(other, and_key)
+    with _refusals(file.name if other is None else f"{file.name} and {other.name}"):
+        from itssl.estimators.choice import choose
+        from itssl.estimators.trust import diagnose
+
+        x, y = _samples(file, other, key, and_key)
+        report = diagnose(x, y)
+        recommended = None if as_json else choose(x, y)
+    if as_json:
+        click.echo(report.to_json())
+        return
+    click.echo(report)
+    click.echo("\n".join(["recommended:", *str(recommended).partition("\n  !")[0].splitlines()]))
+
+
+def _require_second(other: Path | None, and_key: str | None) -> None:
+    if and_key is not None and other is None:
+        raise click.UsageError("--and-key: expected a second file with --and, got none")
+
+
+def _samples(file: Path, other: Path | None, key: str | None, and_key: str | None) -> tuple[Any, Any]:
+    """The samples of both files, paired; None for the second where there is none."""
+    from itssl.arrays import as_paired_samples
+    from itssl.files import read_samples
+
+    x = read_samples(file, key=key)
+    if other is None:
+        return x, None
+    y = read_samples(other, key=and_key)
+    as_paired_samples(x, y, names=(file.name, other.name))
+    return x, y
 
 
 @contextmanager

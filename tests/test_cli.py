@@ -192,6 +192,18 @@ def test_estimate_of_two_files_takes_method_options_and_bits(samples: Path) -> N
     assert json.loads(in_bits) == expected.in_bits().to_dict()
 
 
+def test_diagnose_prints_the_report_and_a_recommendation(samples: Path) -> None:
+    x, y = np.load("x.npy"), np.load("y.npy")
+    printed = _run("diagnose", "x.npy", "--and", "y.npy").stdout
+    assert printed.startswith(str(itssl.diagnose(x, y)))
+    assert repr(itssl.choose(x, y).estimator) in printed.partition("recommended:")[2]
+    assert json.loads(_run("diagnose", "x.npy", "--json").stdout) == json.loads(itssl.diagnose(x).to_json())
+    assert _run("diagnose", "x.npy", "--and-key", "y").exit_code == 2
+    refused = _run("diagnose", "nan.npy")
+    assert refused.exit_code == 2
+    assert refused.stderr.startswith("Error: nan.npy: expected finite values")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

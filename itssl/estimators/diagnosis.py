@@ -177,7 +177,8 @@ def support_warnings(x: Samples, *, name: str = "x") -> tuple[EstimateWarning, .
 def joint_support_warnings(x: Samples, y: Samples) -> tuple[EstimateWarning, ...]:
     """``singular_support`` of x and y, and code ``deterministic`` when together they are singular though apart not.
 
-    Linear relations between float32 numbers are found up to a condition of x and y of about 50, between others of 10⁶.
+    At least one shared direction is found where y = Ax + b with A of condition up to 10⁴, of float32 numbers too
+    (measured at d = 2, 8, 20 and n = 50, 1000, the product in float32); noise of 1e-3 is not taken for rounding.
 
     >>> x = np.random.default_rng(0).normal(size=(9, 1))
     >>> [w.code for w in joint_support_warnings(x, 2 * x)]
@@ -188,8 +189,10 @@ def joint_support_warnings(x: Samples, y: Samples) -> tuple[EstimateWarning, ...
     if not a.rank or not b.rank:
         return found
     both = np.hstack([a.basis, b.basis])
-    shared = both.shape[1] - _resolved(both, min(a.blur + b.blur, _MOST_BLUR)).rank
-    if not shared or len(distinct_rows(np.hstack([x, y]))) <= both.shape[1]:
+    (n, d), blur = both.shape, min(a.blur + b.blur, _MOST_BLUR)
+    fitted = 1 - min(1.0, (d / (n - 1)) ** 0.5)  # the thinnest of d directions of n rows are so much thinner by chance
+    shared = d - _resolved(both, blur * fitted).rank
+    if not shared or len(distinct_rows(np.hstack([x, y]))) <= d:
         return found
     return (*found, deterministic_warning(shared))
 
@@ -288,8 +291,8 @@ def _support(name: str, x: Samples, rank: int) -> tuple[EstimateWarning, ...]:
         return (
             EstimateWarning(
                 code="small_sample_for_dimension",
-                message=f"{different} rows of {name} span {rank} of its {d} dimensions, whatever the law is; covariances are "
-                "singular, and distances say little",
+                message=f"{different} rows of {name} span {rank} of its {d} dimensions, whatever the law is; covariances "
+                "are singular, and distances say little",
                 cure="draw more, reduce the dimension, or use GaussianPlugin(shrinkage=...)",
             ),
         )

@@ -137,19 +137,24 @@ def test_estimate_from_rows_is_the_definition(seed, d, power):
 @settings(deadline=None, max_examples=40)
 @given(seed=st.integers(0, 2**32), d=st.integers(1, 4), apart=st.floats(0, 3))
 def test_fitted_law_has_the_unbiased_divergence(seed, d, apart):
-    """θ = 1 is the estimated pair where its covariances and means each differ by more than noise."""
+    """The path passes a law with the unbiased divergence; so do, for d > 1, the two that lie far apart themselves."""
     rng = stream(seed, "fitted")
-    x, y = (1 + apart) * rng.normal(size=(20, d)) + apart, rng.normal(size=(25, d))
-    law = fitted_divergence(20, 25, *whitened_ratios(x, y))
-    ratios, shift = np.exp(law.log_ratios), np.array(law.shift)
-    if law.value > 0:  # then the path passes a law of this divergence
+    x, y = (1 + apart * np.arange(d)) * rng.normal(size=(20, d)) + apart, rng.normal(size=(25, d))
+    found = whitened_ratios(x, y)
+    law = fitted_divergence(20, 25, *found)
+    logs, shift = np.array(law.log_ratios), np.array(law.shift)
+    if law.value > 0:
         theta = law._theta(law.value)
-        on_path = divergence(ratios**theta, theta * shift)
-        assert on_path == pytest.approx(law.value, rel=1e-6)
-        assert law.variance(law.value) == divergence_variance(20, 25, ratios**theta, theta * shift)
+        assert divergence(np.exp(theta * logs), theta * shift) == pytest.approx(law.value, rel=1e-6)
+        variance = divergence_variance(20, 25, np.exp(theta * logs), theta * shift)
+        assert law.variance(law.value) == pytest.approx(variance, rel=1e3 * EPS)
     assert law.variance(-1.0) == divergence_variance(20, 25, np.ones(d), np.zeros(d))
-    if apart > 2:
-        assert divergence(ratios, shift) == pytest.approx(law.value, rel=1e-6)
+    if apart > 2 and d > 1:
+        assert divergence(np.exp(logs), shift) == pytest.approx(law.value, rel=1e-6)
+        unbiased = found[2] - log_determinant_bias(20, d) + log_determinant_bias(25, d)
+        assert logs.sum() == pytest.approx(unbiased, abs=1e4 * EPS)
+        assert (np.diff(logs) <= 0).all()  # in the order of the sample's
+        assert np.ptp(logs) < np.ptp(np.log(found[0]))  # and closer together
 
 
 def coverage(n, m, ratios, shift, replicates, level=0.9):
@@ -164,14 +169,20 @@ def coverage(n, m, ratios, shift, replicates, level=0.9):
 
 @pytest.mark.parametrize(("n", "m"), [(8, 8), (8, 30)])
 def test_coverage_at_equal_laws(n, m):
-    """At P = Q the law of the estimate is known: 90 % within 4 standard errors of 300 intervals."""
-    assert coverage(n, m, np.ones(1), np.zeros(1), 300) == pytest.approx(0.9, abs=4 * np.sqrt(0.09 / 300))
+    """At P = Q the law of the estimate is known: 80 % within 4 standard errors of 80 intervals."""
+    assert coverage(n, m, np.ones(1), np.zeros(1), 80, 0.8) == pytest.approx(0.8, abs=4 * np.sqrt(0.16 / 80))
+
+
+@pytest.mark.slow
+def test_coverage_at_equal_laws_closely():
+    """1000 intervals, 20 s: one must be counted at a time, for each inverts its own test."""
+    assert coverage(8, 8, np.ones(1), np.zeros(1), 1000) == pytest.approx(0.9, abs=4 * np.sqrt(0.09 / 1000))
 
 
 def test_coverage_of_a_shift_and_a_stretch():
     """Away from P = Q the path only resembles the truth: 5 % beside 4 standard errors."""
-    found = coverage(30, 30, np.array([0.5, 2.0]), np.array([1.0, 0.0]), 200)
-    assert found == pytest.approx(0.9, abs=0.05 + 4 * np.sqrt(0.09 / 200))
+    found = coverage(30, 30, np.array([0.5, 2.0]), np.array([1.0, 0.0]), 60, 0.8)
+    assert found == pytest.approx(0.8, abs=0.05 + 4 * np.sqrt(0.16 / 60))
 
 
 def test_ends_are_where_the_tails_reject():
@@ -180,7 +191,9 @@ def test_ends_are_where_the_tails_reject():
     rng = stream(0, "tails")
     for end, share in zip(law(0.95), (0.975, 0.025), strict=True):
         theta = law._theta(end)
-        draws = explicit_estimates(12, 15, np.exp(theta * np.array(law.log_ratios)), theta * np.array(law.shift), 20000, rng)
+        draws = explicit_estimates(
+            12, 15, np.exp(theta * np.array(law.log_ratios)), theta * np.array(law.shift), 20000, rng
+        )
         assert np.mean(draws <= law.value - min(end, 0.0)) == pytest.approx(
             share, abs=4.5 * np.sqrt(0.025 * 0.975 * (1 / 4000 + 1 / 20000)) + 1 / 4000
         )
@@ -216,13 +229,12 @@ def test_many_dimensions_are_taken_as_normal(monkeypatch):
 
 
 def test_one_sample_twice():
-    """x = y: all ratios 1, no shift; the estimate is minus the correction, and there still is an interval."""
+    """x = y: all ratios 1, no shift; the estimate is minus the correction, less than one of 1000 independent pairs."""
     x = stream(0, "twice").normal(size=(20, 3))
     law = fitted_divergence(20, 20, *whitened_ratios(x, x))
-    assert law.value < 0
+    assert law.value == pytest.approx(float(estimate(x, x)), abs=1e4 * EPS)
     low, high = law(0.95)
-    assert low < 0 < high
-    assert np.isfinite([low, high]).all()
+    assert -np.inf < low < high < 0
 
 
 def test_common_support():

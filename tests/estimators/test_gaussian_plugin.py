@@ -26,12 +26,25 @@ def test_log_determinant_bias_is_that_of_wishart_draws():
     ).require()  # fmt: skip
 
 
-def test_entropy_is_unbiased_on_gaussian_draws():
-    for n in (6, 50):
-        check_equality(
-            lambda rng, n=n: [GaussianPlugin().entropy(LAW.sample(n, rng)).value for _ in range(20)],
-            LAW.entropy.value, margin=0.1,
-        ).require()  # fmt: skip
+def unbiased_halves(x):
+    """½ (log|Ĉ| − bias) of many samples at once, x of shape (samples, n, d): the twin of every corrected term."""
+    centered = x - x.mean(axis=1, keepdims=True)
+    cov = np.swapaxes(centered, 1, 2) @ centered / (x.shape[1] - 1)
+    return 0.5 * (np.linalg.slogdet(cov)[1] - log_determinant_bias(*x.shape[1:]))
+
+
+@pytest.mark.parametrize("n", [6, 7, 50])
+def test_entropy_is_unbiased_on_gaussian_draws(n):
+    """200 samples a replicate through the twin, and the estimator on ten of them."""
+    constant = 2.5 * np.log(2 * np.pi * np.e)
+
+    def draws(rng, size):
+        return LAW.sample(size * n, rng).reshape(size, n, 5)
+
+    check_equality(lambda rng: unbiased_halves(draws(rng, 200)) + constant, LAW.entropy.value, margin=0.1).require()
+    few = draws(stream(n, "few"), 10)
+    found = [GaussianPlugin().entropy(x).value for x in few]
+    np.testing.assert_allclose(found, unbiased_halves(few) + constant, atol=1e6 * EPS)
 
 
 def test_standard_error_is_the_spread_of_gaussian_draws():
@@ -88,6 +101,23 @@ def test_information_identities(seed, power, d_x, d_y):
     matrix = rng.normal(size=(d_x, d_x)) + 4 * np.eye(d_x)
     image = 10.0**power * (x @ matrix + 1)  # the shift scales too: 1e-12·x + 1 would lose twelve digits of x itself
     assert GaussianPlugin().mutual_information(image, y).value == pytest.approx(value, abs=100 * error)
+
+
+@pytest.mark.parametrize("noise", [1e-4, 1e-7, 1e-10])
+def test_nearly_singular_columns_keep_their_digits(noise):
+    """Columns x and x + noise·e: the correlation matrix has no digit of the noise, its rows do."""
+    x, e = stream(0, "noise").normal(size=(2, 400))
+    columns = np.c_[x, x + noise * e]
+    plugin, apart = GaussianPlugin(), 0.5 * unbiased_log_det(np.c_[x, e])  # log-determinants differ by log noise²
+    h = apart + np.log(noise) + np.log(2 * np.pi * np.e)
+    error = 1e3 * EPS / noise  # rounding of x + noise·e
+    assert plugin.entropy(columns).value == pytest.approx(h, abs=error)
+    total = 0.5 * (unbiased_log_det(columns[:, :1]) + unbiased_log_det(columns[:, 1:])) - apart - np.log(noise)
+    for found in (plugin.total_correlation(columns), plugin.mutual_information(*columns.T)):
+        assert found.value == pytest.approx(total, abs=error)
+        low, high = found.interval()
+        assert low < found.value < high
+        assert high - low == pytest.approx(4 * 1.96 * found.standard_error / 2, rel=0.01)
 
 
 def test_linear_images_have_infinite_information():
@@ -188,30 +218,59 @@ def test_conditioning_costs_as_many_draws_as_dimensions():
 
 
 def test_conditional_information_and_total_correlation_are_unbiased():
+    """200 samples a replicate through the twins, and the estimator on ten of them."""
     rho, given_z = 0.7, -0.5 * np.log(1 - 0.7**2)
 
-    def conditional(rng):
-        x, y, z = rng.normal(size=(3, 12, 2))
-        y[:, 0] = rho * x[:, 0] + np.sqrt(1 - rho**2) * y[:, 0]
-        return GaussianPlugin().conditional_mutual_information(x + z, y - z, z).value
+    def triples(rng, size):
+        x, y, z = rng.normal(size=(3, size, 12, 2))
+        y[..., 0] = rho * x[..., 0] + np.sqrt(1 - rho**2) * y[..., 0]
+        return x + z, y - z, z
 
-    check_equality(lambda rng: [conditional(rng) for _ in range(50)], given_z, margin=0.1).require()
+    def conditional(x, y, z):
+        xz, yz, xyz = (np.concatenate(blocks, axis=2) for blocks in ((x, z), (y, z), (x, y, z)))
+        return unbiased_halves(xz) + unbiased_halves(yz) - unbiased_halves(z) - unbiased_halves(xyz)
+
+    check_equality(lambda rng: conditional(*triples(rng, 200)), given_z, margin=0.1).require()
+    few = triples(stream(0, "few"), 10)
+    found = [GaussianPlugin().conditional_mutual_information(*blocks).value for blocks in zip(*few, strict=True)]
+    np.testing.assert_allclose(found, conditional(*few), atol=1e6 * EPS)
     factor = np.array([1.0, 0.5, 0.8, 0.0])
     law = Gaussian(np.zeros(4), np.eye(4) + np.outer(factor, factor))
     truth = 0.5 * (np.log(np.diagonal(law.cov)).sum() - law.log_det)
-    check_equality(
-        lambda rng: [GaussianPlugin().total_correlation(law.sample(9, rng)).value for _ in range(50)], truth, margin=0.1
-    ).require()  # fmt: skip
+
+    def total(x):
+        return sum(unbiased_halves(x[..., [i]]) for i in range(4)) - unbiased_halves(x)
+
+    def draws(rng, size):
+        return law.sample(size * 9, rng).reshape(size, 9, 4)
+
+    check_equality(lambda rng: total(draws(rng, 200)), truth, margin=0.1).require()
+    few = draws(stream(1, "few"), 10)
+    np.testing.assert_allclose([GaussianPlugin().total_correlation(x).value for x in few], total(few), atol=1e6 * EPS)
 
 
 @pytest.mark.parametrize("d", [1, 3])
 def test_divergence_is_unbiased(d):
+    """200 pairs of samples a replicate through the twin, and the estimator on ten of them."""
+    n, m = 12, 15
     p = Gaussian(np.zeros(d), np.diag(np.linspace(0.5, 2, d)))
     q = Gaussian(np.full(d, 0.5), np.eye(d) + 0.3 * (1 - np.eye(d)))
-    check_equality(
-        lambda rng: [GaussianPlugin().kl_divergence(p.sample(12, rng), q.sample(15, rng)).value for _ in range(50)],
-        kl_divergence(p, q).value, margin=0.15,
-    ).require()  # fmt: skip
+
+    def draws(rng, size):
+        return p.sample(size * n, rng).reshape(size, n, d), q.sample(size * m, rng).reshape(size, m, d)
+
+    def divergence(x, y):
+        f = (m - d - 2) / (m - 1)
+        cov_p, cov_q = (np.array([np.cov(one, rowvar=False).reshape(d, d) for one in z]) for z in (x, y))
+        trace = f * np.trace(np.linalg.solve(cov_q, cov_p), axis1=1, axis2=2)
+        u = (x.mean(axis=1) - y.mean(axis=1))[..., None]
+        square = f * (np.swapaxes(u, 1, 2) @ np.linalg.solve(cov_q, u))[:, 0, 0]
+        return 0.5 * (trace * (1 - 1 / n) + square - d / m - d) + unbiased_halves(y) - unbiased_halves(x)
+
+    check_equality(lambda rng: divergence(*draws(rng, 200)), kl_divergence(p, q).value, margin=0.1).require()
+    few = draws(stream(0, "few"), 10)
+    found = [GaussianPlugin().kl_divergence(x, y).value for x, y in zip(*few, strict=True)]
+    np.testing.assert_allclose(found, divergence(*few), atol=1e6 * EPS)
 
 
 @settings(deadline=None, max_examples=25)
