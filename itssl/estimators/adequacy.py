@@ -7,13 +7,13 @@ from typing import TypeAlias
 import numpy as np
 from jaxtyping import Float, Int
 
-from itssl.arrays import Samples, stream
+from itssl.arrays import SampleError, Samples, stream
 from itssl.estimate import Bias, Estimate, EstimateWarning, Reference
-from itssl.estimators.diagnosis import pair_warnings, sample_warnings
+from itssl.estimators.diagnosis import linear_support, pair_warnings, sample_warnings
 from itssl.estimators.intrinsic_dimension import low_dimension_warnings
 from itssl.estimators.standardization import canonical_order
 from itssl.estimators.wishart import log_determinant_bias
-from itssl.kernels.linalg import column_std, whitening
+from itssl.kernels.linalg import column_std
 from itssl.kernels.neighbors import marginal_counts, neighbors
 
 Rows: TypeAlias = Int[np.ndarray, " m"]
@@ -79,8 +79,10 @@ def moment_warnings(x: Samples, *, name: str = "x") -> tuple[EstimateWarning, ..
     >>> [w.code for w in moment_warnings(np.random.default_rng(0).normal(size=(30, 10)))]
     ['small_sample_for_dimension']
     """
-    few = covariance_warnings(len(x), whitening(x)[1], name=name) if len(x) < 4 * x.shape[1] else ()
-    return sample_warnings(x, name=name) + tail_warnings(x, name=name) + few
+    found = sample_warnings(x, name=name) + tail_warnings(x, name=name)
+    if len(x) >= 4 * x.shape[1] or any(w.code == "small_sample_for_dimension" for w in found):
+        return found
+    return found + covariance_warnings(len(x), linear_support(x).rank, name=name)
 
 
 def high_dimension_warnings(n: int, d: int, *, k: int = 4, information: bool = False) -> tuple[EstimateWarning, ...]:
@@ -171,10 +173,10 @@ def tail_index(x: Samples) -> tuple[Float[np.ndarray, " d"], Float[np.ndarray, "
     k = min(max(10, len(x) // 10), len(x) - 1)
     deviations = np.sort(np.abs(x - np.median(x, axis=0)), axis=0)[len(x) - k - 1 :]
     excess = deviations[1:] - deviations[0]
-    total = excess.sum(axis=0)
     weights = 2 * np.arange(1, k + 1) - k - 1.0
     with np.errstate(invalid="ignore", divide="ignore"):
-        gini = weights @ excess / (total * (k - 1))
+        excess = excess / deviations[-1]  # sums of huge numbers would overflow
+        gini = weights @ excess / (excess.sum(axis=0) * (k - 1))
         return 2 - 1 / gini, (gini - 0.5) * np.sqrt(12 * (k - 1))
 
 
@@ -201,8 +203,7 @@ def tail_warnings(x: Samples, *, name: str = "x") -> tuple[EstimateWarning, ...]
             code="heavy_tails",
             message=f"{heavy.size} of {x.shape[1]} columns of {name} have heavy tails (in column {worst} moments seem "
             f"finite below order {1 / index[worst]:.2g} only): covariances, and their errors, hang on a few rows",
-            cure="use rank- or neighbor-based estimators (GaussianCopula, KSG), or transform the columns (mutual "
-            "information does not mind)",
+            cure="use ranks (GaussianCopula), or transform the columns (mutual information does not mind)",
         ),
     )
 
@@ -210,12 +211,16 @@ def tail_warnings(x: Samples, *, name: str = "x") -> tuple[EstimateWarning, ...]
 def unit_ratio(x: Samples) -> float:
     """The largest over the smallest interquartile range of the columns (standard deviation where a range is zero).
 
+    Infinite where a column is constant.
+
     >>> round(unit_ratio(np.random.default_rng(0).normal(size=(500, 2)) * [1.0, 100.0]), -2)
     100.0
     """
+    if not np.ptp(x, axis=0).all():
+        return float("inf")
     low, high = np.quantile(x, [0.25, 0.75], axis=0)
     spread = np.where(high > low, high - low, column_std(x))
-    return float(spread.max() / spread.min()) if spread.min() > 0 else float("inf")
+    return float(spread.max() / spread.min())
 
 
 def unit_warnings(x: Samples, *, name: str = "x") -> tuple[EstimateWarning, ...]:
@@ -256,6 +261,7 @@ def neighbor_entropy_bias(x: Samples, *, k: int = 4) -> Estimate:
     ========  =====  =====  ======  ======  ======  ======
 
     The standard error is that of the rows' mean difference: 0.7 to 0.95 of the spread, as neighbors share distances.
+    nan where rows coincide. Raises SampleError for n < 2k + 2.
 
     References
     ----------
@@ -269,7 +275,7 @@ def neighbor_entropy_bias(x: Samples, *, k: int = 4) -> Estimate:
         with np.errstate(divide="ignore"):
             return float(digamma(len(rows))) + d * np.log(neighbors(x[rows], k, "euclidean")[0][:, -1])
 
-    return _halving_bias(terms, x, method="Kozachenko-Leonenko")
+    return _halving_bias(terms, x, k=k, method="Kozachenko-Leonenko")
 
 
 def neighbor_information_bias(x: Samples, y: Samples, *, k: int = 4) -> Estimate:
@@ -277,7 +283,7 @@ def neighbor_information_bias(x: Samples, y: Samples, *, k: int = 4) -> Estimate
 
     For 1 nat between Gaussians of equal correlations at n = 300 (1000) it finds −0.12 (−0.06) of −0.10 (−0.03) nats in
     2 + 2 dimensions, −0.58 (−0.47) of −0.45 (−0.30) in 5 + 5, −0.69 (−0.33) of −0.83 (−0.76) in 16 + 16; on
-    independent ones nothing beyond its error, which is 0.6 to 1 of the spread.
+    independent ones nothing beyond its error, which is 0.6 to 1 of the spread. Raises SampleError for n < 2k + 2.
     """
 
     def terms(rows: Rows) -> Float[np.ndarray, " m"]:
@@ -286,7 +292,7 @@ def neighbor_information_bias(x: Samples, y: Samples, *, k: int = 4) -> Estimate
         n_x, n_y = marginal_counts(x[rows], y[rows], k, "chebyshev", 1)
         return float(digamma(len(rows))) - digamma(n_x + 1) - digamma(n_y + 1)
 
-    return _halving_bias(terms, x, y, method="KSG")
+    return _halving_bias(terms, x, y, k=k, method="KSG")
 
 
 def bias_warnings(
@@ -304,7 +310,7 @@ def bias_warnings(
         EstimateWarning(
             code="neighbor_bias",
             message=f"{bias.method} on {name} still moves with the sample size: its bias at n = {bias.n} is about "
-            f"{bias.value:+.2g} nats, {abs(bias.value) / standard_error:.1f} standard errors",
+            f"{bias.value:+.2g} nats, against a standard error of {standard_error:.2g}",
             cure="draw more, reduce the dimension, or use an estimator that extrapolates (entropy: "
             "ExtrapolatedKozachenkoLeonenko) or has a model of the law",
         ),
@@ -317,16 +323,19 @@ _EXTRAPOLATION = Reference(
 )  # fmt: skip
 
 
-def _halving_bias(terms: Callable[[Rows], Float[np.ndarray, " m"]], *samples: Samples, method: str) -> Estimate:
+def _halving_bias(terms: Callable[[Rows], Float[np.ndarray, " m"]], *samples: Samples, k: int, method: str) -> Estimate:
     """(mean of terms on two halves − mean of terms) / (2^{2/d} − 1); the halves are drawn with a fixed seed."""
     n, d = len(samples[0]), sum(z.shape[1] for z in samples)
+    if n < 2 * k + 2:
+        raise SampleError(f"x: expected at least 2k + 2 = {2 * k + 2} rows, got {n}; draw more or use a smaller k")
     order = canonical_order(*samples)[stream(0, "halves", n).permutation(n)]
     half = np.empty(n)
     for rows in np.array_split(order, 2):
         half[rows] = terms(rows)
-    change = half - terms(np.arange(n))
     factor = 2 ** (2 / d) - 1
+    with np.errstate(invalid="ignore"):  # −inf − (−inf) where rows coincide
+        change = (half - terms(np.arange(n))) / factor
+        value, error = change.mean(), change.std(ddof=1) / np.sqrt(n)
     return Estimate(
-        value=change.mean() / factor, standard_error=change.std(ddof=1) / np.sqrt(n) / factor, n=n, bias=Bias.UNKNOWN,
-        method=method, reference=_EXTRAPOLATION,
+        value=value, standard_error=error, n=n, bias=Bias.UNKNOWN, method=method, reference=_EXTRAPOLATION
     )  # fmt: skip

@@ -10,12 +10,20 @@ from itssl.arrays import SampleError, stream
 from itssl.distributions.gaussian import Gaussian, kl_divergence
 from itssl.distributions.tasks import linear_gaussian_views, random_mixing
 from itssl.estimate import Bias
+from itssl.estimators import gaussian_plugin
 from itssl.estimators.gaussian_plugin import log_determinant_bias, log_determinant_variance
 from itssl.testing.strategies import samples, seeds
 
 EPS = np.finfo(float).eps
 SHRUNK = (GaussianPlugin(shrinkage="oas"), GaussianPlugin(shrinkage="ledoit_wolf"))
 LAW = Gaussian(np.zeros(5), np.diag([1.0, 2.0, 3.0, 4.0, 5.0]))
+
+
+@pytest.fixture
+def unwarned(monkeypatch):
+    """Half of an estimate's time goes into its warnings: left out where thousands of values are drawn."""
+    for name in ("gaussianity_warnings", "moment_warnings", "tie_warnings", "tail_warnings", "covariance_warnings"):
+        monkeypatch.setattr(gaussian_plugin, name, lambda *_, **__: ())
 
 
 def test_log_determinant_bias_is_that_of_wishart_draws():
@@ -47,6 +55,7 @@ def test_entropy_is_unbiased_on_gaussian_draws(n):
     np.testing.assert_allclose(found, unbiased_halves(few) + constant, atol=1e6 * EPS)
 
 
+@pytest.mark.usefixtures("unwarned")
 def test_standard_error_is_the_spread_of_gaussian_draws():
     values = np.array([GaussianPlugin().entropy(LAW.sample(20, stream(s, "se"))) for s in range(1000)])
     spread = np.std([v.value for v in values])
@@ -54,6 +63,7 @@ def test_standard_error_is_the_spread_of_gaussian_draws():
     assert spread == pytest.approx(values[0].standard_error, rel=5 / np.sqrt(2 * 1000))  # five errors of a deviation
 
 
+@pytest.mark.usefixtures("unwarned")
 @pytest.mark.parametrize(("n", "d", "rho"), [(200, 64, 0.0), (40, 3, 0.0), (60, 3, 0.8), (30, 1, 0.99)])
 def test_mutual_information_is_unbiased_on_gaussian_draws(n, d, rho):
     """Also at n = 200, d = 64 + 64, where the uncorrected value is off by +15.8 nats."""
@@ -64,6 +74,7 @@ def test_mutual_information_is_unbiased_on_gaussian_draws(n, d, rho):
     ).require()  # fmt: skip
 
 
+@pytest.mark.usefixtures("unwarned")
 @pytest.mark.parametrize(("n", "d", "rho"), [(300, 3, 0.6), (100, 3, 0.95), (400, 4, 0.2)])
 def test_information_error_is_the_spread_under_dependence(n, d, rho):
     task = linear_gaussian_views(np.full(d, rho))
@@ -288,6 +299,7 @@ def test_divergence_identities(seed, power, d):
     assert image.standard_error == pytest.approx(found.standard_error, rel=1e-3)
 
 
+@pytest.mark.usefixtures("unwarned")
 def test_standard_errors_are_the_spread():
     """Ratio of stated (root mean square) to observed spread within four errors of a deviation, beside 5 %."""
     rng, plugin, size = stream(0, "spread"), GaussianPlugin(), 500

@@ -157,3 +157,16 @@ def test_tiles_cover_everything_in_bounded_memory():
         parts = list(tiles(n))
         np.testing.assert_array_equal(np.concatenate([np.arange(n)[p] for p in parts]), np.arange(n))
         assert all((p.stop - p.start) * n * 8 <= 2**25 for p in parts)
+
+
+@pytest.mark.parametrize("metric", ["euclidean", "chebyshev"])
+def test_many_tiles_say_what_one_says(metric, monkeypatch):
+    """Rows of 20 dimensions in tiles of at most 8 rows, on all cores: the same neighbors and counts, in order."""
+    x, y = stream(0, "tiles").normal(size=(2, 130, 20))
+    whole, counted = neighbors(x, 3, metric), marginal_counts(x, y, 3, metric, 1)
+    monkeypatch.setattr("itssl.kernels.neighbors._TILE_BYTES", 8 * 8 * 220)
+    assert len(list(tiles(130, width=220))) > 10
+    for one, many in zip(
+        (*whole, *counted), (*neighbors(x, 3, metric), *marginal_counts(x, y, 3, metric, 1)), strict=True
+    ):
+        np.testing.assert_array_equal(one, many)
