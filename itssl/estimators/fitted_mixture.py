@@ -10,6 +10,7 @@ import numpy as np
 from itssl.arrays import SampleError, Samples, SamplesLike, as_paired_samples, as_samples, refuse_constant_columns
 from itssl.choices import require_count, require_known
 from itssl.estimate import Bias, Estimate, EstimateWarning, Reference
+from itssl.estimators.adequacy import tail_warnings
 from itssl.estimators.diagnosis import pair_warnings, sample_warnings, tie_warnings
 from itssl.estimators.mixture_fit import COVARIANCES, Components, Covariance, Fit, fitted, require_components
 from itssl.estimators.mixture_scores import expansion
@@ -64,12 +65,13 @@ class FittedMixture:
     def entropy(self, x: SamplesLike, /) -> Estimate:
         """Entropy of x, shape (n, d), in nats; −inf with the warning ``singular_support`` for dependent columns.
 
-        Warnings: ``not_converged``, ``small_component``, ``ties``, ``singular_support``.
-        Raises SampleError when n is not above the number of parameters, for constant columns and inadmissible samples.
+        Warnings: ``not_converged``, ``small_component``, ``max_components``, ``heavy_tails``, ``ties``,
+        ``singular_support``. Raises SampleError when n is not above the number of parameters, for constant columns and
+        inadmissible samples.
         """
         x = as_samples(x)
         refuse_constant_columns(x)
-        warnings = sample_warnings(x)
+        warnings = sample_warnings(x) + tail_warnings(x)
         if whitening(x)[1] < x.shape[1]:
             return self._without_answer(-np.inf, len(x), warnings)
         shift = float(np.log(column_std(x)).sum())
@@ -84,7 +86,7 @@ class FittedMixture:
         x, y = as_paired_samples(x, y)
         refuse_constant_columns(x)
         refuse_constant_columns(y, name="y")
-        warnings = pair_warnings(x, y)
+        warnings = pair_warnings(x, y) + tail_warnings(x) + tail_warnings(y, name="y")
         if any(w.code == "deterministic" for w in warnings):
             return self._without_answer(np.inf, len(x), warnings)
         joint, (a, b) = self._blocks(x, y)
@@ -146,12 +148,25 @@ class FittedMixture:
         return Estimate(
             value=found.value - found.bias + shift, standard_error=found.variance**0.5,
             degrees_of_freedom=float(n - found.parameters), n=n, bias=Bias.UNKNOWN, method=repr(self),
-            reference=REFERENCE, warnings=warnings + _fit_warnings(fit, n, found.parameters),
+            reference=REFERENCE,
+            warnings=warnings + _fit_warnings(fit, n, found.parameters) + self._size_warnings(len(fit.law.weights)),
             diagnostics={
                 "components": len(fit.law.weights), "parameters": found.parameters,
                 "bias_correction_nats": -found.bias, "smallest_component_rows": n * float(fit.law.weights.min()),
             },
         )  # fmt: skip
+
+    def _size_warnings(self, chosen: int) -> tuple[EstimateWarning, ...]:
+        """Code ``max_components``: the search ended at the largest mixture allowed."""
+        if chosen < max(self.max_components, 2) or not isinstance(self.components, str):
+            return ()
+        return (
+            EstimateWarning(
+                code="max_components",
+                message=f"the best mixture has the largest number of components allowed, {chosen}; more may fit better",
+                cure=f"try max_components={2 * chosen}",
+            ),
+        )
 
     def _without_answer(self, value: float, n: int, warnings: tuple[EstimateWarning, ...]) -> Estimate:
         return Estimate(

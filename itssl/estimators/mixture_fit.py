@@ -45,7 +45,8 @@ def fit_mixture(
 
     EM starts from k-means on standardized (full: whitened) rows in canonical order, so the law follows their location,
     units and order. The likelihood of a mixture is unbounded (a component may shrink on one row), so this is a local
-    maximum, with a ridge of 1e-10 of the sample's variance. Nothing is printed or warned when EM has not settled;
+    maximum, with a ridge of 1e-10 of the sample's variance; where the number is chosen, a mixture with a component on
+    d + 1 rows or fewer is not. Nothing is printed or warned when EM has not settled;
     :class:`FittedMixture` says so with its estimate.
     Raises SampleError when n is not above p, for constant or (full) linearly dependent columns and inadmissible
     samples; ParameterError for numbers out of range.
@@ -130,6 +131,8 @@ def _fit_components(
             break
         model = _search(x, m, covariance)
         criterion = model.bic(x) / (2 * n) if components == "bic" else _held_out(x, m, covariance)
+        if m > 1 and n * model.weights_.min() <= (d if covariance == "full" else 1) + 1:
+            criterion = np.inf  # a component shrunk on so few rows has whatever likelihood the ridge allows
         if best is None or criterion < least:
             best, least, since = model, criterion, 0
         else:

@@ -99,16 +99,16 @@ def expansion(law: GaussianMixture, x: Samples, terms: Sequence[Term], *, diagon
             parts[t] += own.T @ own
         summands[start : start + step] = total
     root = _inverse_root(fisher[0])
-    a = sum(sign * _at_most_one(root.T @ part @ root) for (sign, _, _), part in zip(images, parts, strict=True))
+    a = sum(sign * _share(root.T @ part @ root) for (sign, _, _), part in zip(images, parts, strict=True))
     bias, second = float(np.trace(a)) / (2 * n), float(np.square(a).sum()) / (2 * n**2)
     first = max(0.0, float(summands.var(ddof=1)) / n - 2 * second)
     return Expansion(float(summands.mean()), bias, first + second, parameters)
 
 
-def _at_most_one(a: Float[np.ndarray, "r r"]) -> Float[np.ndarray, "r r"]:
-    """The symmetric matrix a with its eigenvalues cut at 1."""
+def _share(a: Float[np.ndarray, "r r"]) -> Float[np.ndarray, "r r"]:
+    """The symmetric matrix a with its eigenvalues cut at 0, which rounding may miss by far, and at 1."""
     values, vectors = np.linalg.eigh(a)
-    return (vectors * np.minimum(values, 1)) @ vectors.T
+    return (vectors * np.clip(values, 0, 1)) @ vectors.T
 
 
 def _inverse_root(fisher: Float[np.ndarray, "p p"]) -> Float[np.ndarray, "p r"]:

@@ -209,3 +209,23 @@ def test_bad_parameters():
     with pytest.raises(SampleError, match="at least two columns"):
         FittedMixture(1).total_correlation(x[:, 0])
     assert itssl.estimators.mixture_fit.CRITERIA == ("bic", "held_out")
+
+
+def test_no_component_shrinks_on_outliers():
+    """Cauchy tails: EM offers a component on one row, whose likelihood only the ridge bounds; it is not chosen."""
+    x, y = (z * 1.0 for z in stream(0, "outliers").standard_t(1, size=(2, 1000, 2)))
+    found = FittedMixture().mutual_information(x, y)
+    assert abs(found.value) < 10
+    assert found.diagnostics["smallest_component_rows"] > 5
+    assert "heavy_tails" in {w.code for w in found.warnings}
+    asked = FittedMixture(components=6).mutual_information(x, y)  # asked for, it is fitted, and finite for all that
+    assert abs(asked.diagnostics["bias_correction_nats"]) <= asked.diagnostics["parameters"] / 1000
+    assert "small_component" in {w.code for w in asked.warnings}
+
+
+def test_largest_number_of_components_is_reported():
+    means = np.arange(4.0)[:, None] * 12
+    x = GaussianMixture.isotropic(means, 1.0).sample(600, stream(0, "largest"))
+    assert "max_components" in {w.code for w in FittedMixture(max_components=2).entropy(x).warnings}
+    assert "max_components" not in {w.code for w in FittedMixture().entropy(x).warnings}
+    assert "max_components" not in {w.code for w in FittedMixture(components=2).entropy(x).warnings}
