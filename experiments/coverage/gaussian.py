@@ -46,7 +46,7 @@ def cells(quick: bool) -> list[dict[str, Any]]:
     for d in dims[:3]:
         for n in (2 * d + 6, 5 * d + 10, 100 * d):
             for shift in (0.5,) if quick else (0.0, 0.5, 2.0):
-                add("kl_divergence", "GaussianPlugin", n, d, shift, replicates // (2 if d < 10 else 4))
+                add("kl_divergence", "GaussianPlugin", n, d, shift, replicates // 2)
     return found
 
 

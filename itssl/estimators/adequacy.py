@@ -255,9 +255,9 @@ def neighbor_entropy_bias(x: Samples, *, k: int = 4) -> Estimate:
 
     ========  =====  =====  ======  ======  ======  ======
     d         2      3      5       8       10      16
-    true      −0.02  −0.06  −0.08   +0.02   +0.17   +0.73
+    true      −0.02  −0.05  −0.08   +0.02   +0.17   +0.73
     found     −0.01  −0.02  +0.00   +0.27   +0.52   +1.87
-              (.02)  (.02)  (.06)   (.13)   (.15)   (.25)
+              (.02)  (.04)  (.06)   (.13)   (.15)   (.25)
     ========  =====  =====  ======  ======  ======  ======
 
     The standard error is that of the rows' mean difference: 0.7 to 0.95 of the spread, as neighbors share distances.

@@ -291,8 +291,8 @@ def _support(name: str, x: Samples, rank: int) -> tuple[EstimateWarning, ...]:
         return (
             EstimateWarning(
                 code="small_sample_for_dimension",
-                message=f"{different} rows of {name} span {rank} of its {d} dimensions, whatever the law is; covariances "
-                "are singular, and distances say little",
+                message=f"{different} rows of {name} span {rank} of its {d} dimensions, whatever the law is; "
+                "covariances are singular, and distances say little",
                 cure="draw more, reduce the dimension, or use GaussianPlugin(shrinkage=...)",
             ),
         )

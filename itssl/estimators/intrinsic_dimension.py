@@ -122,14 +122,15 @@ def neighbor_alignment(x: Samples) -> Alignment:
     ratio = r ⟨cos²(a − b, c − e)⟩ over disjoint pairs among a row and its 4 nearest neighbors, in r columns. Where
     there is a density, small neighborhoods are isotropic up to a linear map, and ⟨cos²⟩ = 1/r; on a manifold of m
     dimensions the differences lie in its tangent space, and ⟨cos²⟩ ≥ 1/m. Unlike ratios of distances this needs no
-    reference law: for N(0, I) it is 0.86 (r = 20) to 1.0 (r = 2), at every n.
+    reference law: for N(0, I) it is 0.8 (r = 20, few rows) to 1.0 (r = 2).
 
     To see the support and not the law on it, columns are first replaced by their normal scores (smooth maps,
     column by column, keep dimensions and remove heavy tails), then whitened by the pooled covariance within
-    neighborhoods. Linearly dependent columns (:func:`~itssl.estimators.diagnosis.linear_support`) are first replaced by
-    fewer that are not, constant ones left out. Only the leading min(rank, rows/5, 20) principal components of at most 1,000 different rows are
-    looked at: a projection of a density is a density. Columns whose scores depend linearly (one is a monotone
-    function of another) count as missing directions. nan with fewer than 2 columns or 25 different rows.
+    neighborhoods. Before that constant columns are left out, and linearly dependent ones replaced by fewer that are not
+    (:func:`~itssl.estimators.diagnosis.linear_support`). Only the leading min(rank, rows/5, 20) principal components of
+    at most 1,000 different rows are looked at: a projection of a density is a density. Columns whose scores depend
+    linearly (one is a monotone function of another) count as missing directions. nan with fewer than 2 columns or 25
+    different rows.
 
     What is thinner than the distances between neighbors is taken for thin. Curved supports whose dimension is near r
     are not seen: a tanh layer from 5 to 8 dimensions has 1.10 at n = 1000.
@@ -161,17 +162,20 @@ def neighbor_alignment(x: Samples) -> Alignment:
     return Alignment(ratio * missing / columns, missing, len(z))
 
 
-def low_dimension_warnings(x: Samples, *, name: str = "x") -> tuple[EstimateWarning, ...]:
+def low_dimension_warnings(
+    x: Samples, *, name: str = "x", found: Alignment | None = None
+) -> tuple[EstimateWarning, ...]:
     """Code ``low_dimensional_support``: :func:`neighbor_alignment` above 1.3 + 3.2/√rows.
 
-    3.2/√n is 4 standard deviations on Gaussian draws; 0.3 allows for mixtures whose components are stretched in
+    3.2/√n is 4 to 11 standard deviations on Gaussian draws; 0.3 allows for mixtures whose components are stretched in
     different directions. Its false alarms and its power are measured in tests/estimators/test_intrinsic_dimension.py.
+    ``found`` is the alignment where it is known already.
 
     >>> t = np.random.default_rng(0).normal(size=(500, 1))
     >>> low_dimension_warnings(np.hstack([t, t**2, t**3]))[0].code
     'low_dimensional_support'
     """
-    found = neighbor_alignment(x)
+    found = neighbor_alignment(x) if found is None else found
     if not found.ratio > 1.3 + 3.2 / np.sqrt(found.rows):
         return ()
     return (

@@ -35,8 +35,9 @@ class Shrunk(NamedTuple):
 def shrunk_fit(x: Samples, method: Shrinkage) -> Fit:
     r"""Mean and covariance D((1−a)R̂ + aI)D of x, with D the standard deviations and R̂ the correlations.
 
-    The intensity a is that of Ledoit & Wolf [1] or the oracle approximation [2] (from scikit-learn) for the
-    standardized columns, so units do not matter: correlations are shrunk, variances are not. a = 0 for "none".
+    The intensity a is that of Ledoit & Wolf [1] or the oracle approximation [2] (from scikit-learn, which leaves out
+    the terms 2/d of [2]: a is then larger, by much for d = 2) for the standardized columns, so units do not matter:
+    correlations are shrunk, variances are not. a = 0 for "none".
 
     References
     ----------

@@ -28,15 +28,17 @@ from itssl.estimators.diagnosis import (
     atom_warnings,
     distinct_rows,
     joint_support_warnings,
+    linear_support,
     support_warnings,
     tie_warnings,
     tied_rows,
 )
+from itssl.estimators.error_bars import subsampling_standard_error
 from itssl.estimators.intrinsic_dimension import intrinsic_dimension, low_dimension_warnings, neighbor_alignment
-from itssl.estimators.nearest_neighbors import KSG, KozachenkoLeonenko
+from itssl.estimators.nearest_neighbors import KSG, KozachenkoLeonenko, log_ball_volumes
+from itssl.estimators.neighbor_extrapolation import neighbor_entropies
 from itssl.estimators.standardization import canonical_order, in_units_of_its_own, standardized
 from itssl.estimators.wishart import log_determinant_bias
-from itssl.kernels.linalg import whitening
 
 LARGEST_SEARCH = 4000
 """Neighbor estimates inside the report use this many rows at most."""
@@ -190,19 +192,19 @@ _LEAST_ROWS = 20  # below them neighbor estimates on halves say nothing
 def _one(x: Samples, name: str) -> tuple[tuple[EstimateWarning, ...], dict[str, Measurement]]:
     """What concerns one block alone; its columns vary."""
     index, _ = tail_index(x)
-    rank = whitening(x)[1]
+    alignment = neighbor_alignment(x)
     measurements: dict[str, Measurement] = {
-        "rank": float(rank), "tied_rows": float(tied_rows(x)), "unit_ratio": unit_ratio(x),
+        "rank": float(linear_support(x).rank), "tied_rows": float(tied_rows(x)), "unit_ratio": unit_ratio(x),
         "heaviest_tail_index": float(np.fmax.reduce(index)),
     }  # fmt: skip
     warnings = tie_warnings(x, name=name) + atom_warnings(x, name=name) + support_warnings(x, name=name)
     if not any(w.code == "integers" for w in warnings):
-        warnings += low_dimension_warnings(x, name=name) + tail_warnings(x, name=name)
+        warnings += low_dimension_warnings(x, name=name, found=alignment) + tail_warnings(x, name=name)
     part = distinct_rows(standardized(_some_rows(x)))
     if len(part) >= _LEAST_ROWS:
         measurements["intrinsic_dimension"] = intrinsic_dimension(part)
         measurements["intrinsic_dimension_two_nn"] = intrinsic_dimension(part, method="two_nn")
-        measurements["neighbor_alignment"] = neighbor_alignment(x).ratio
+        measurements["neighbor_alignment"] = alignment.ratio
     return warnings, measurements
 
 
@@ -229,8 +231,12 @@ def _entropy(
     if n < _LEAST_ROWS or {w.code for w in warnings} & _NO_DENSITY:
         return (), measurements
     part = in_units_of_its_own(_some_rows(x))[0]
-    bias, error = neighbor_entropy_bias(part), KozachenkoLeonenko().entropy(part).standard_error
-    bias, error = _at(n, bias, error, d)
+    k = KozachenkoLeonenko().k
+    error, _ = subsampling_standard_error(
+        lambda rows: float(neighbor_entropies(log_ball_volumes(part[rows], k, "euclidean"))[-1]),
+        len(part), smallest_block=2 * k + 2,
+    )  # fmt: skip
+    bias, error = _at(n, neighbor_entropy_bias(part, k=k), error, d)
     measurements["kozachenko_leonenko_bias"] = bias
     return bias_warnings(bias, error), measurements
 
@@ -243,11 +249,12 @@ def _both(
     codes = {w.code for w in warnings}
     found = tuple(w for w in joint_support_warnings(x, y) if w.code == "deterministic")
     joint = np.hstack([standardized(x), standardized(y)])
+    alignment = neighbor_alignment(joint)
     if not found and not codes & _NO_DENSITY:
-        found += tuple(_joint(w) for w in low_dimension_warnings(joint, name="(x, y)"))
+        found += tuple(_joint(w) for w in low_dimension_warnings(joint, name="(x, y)", found=alignment))
     if "small_sample_for_dimension" not in codes:
         found += covariance_warnings(n, d, name="(x, y)")
-    measurements: dict[str, Measurement] = {"joint_neighbor_alignment": neighbor_alignment(joint).ratio}
+    measurements: dict[str, Measurement] = {"joint_neighbor_alignment": alignment.ratio}
     if n > d:
         bias = log_determinant_bias(n, x.shape[1]) + log_determinant_bias(n, y.shape[1]) - log_determinant_bias(n, d)
         measurements["uncorrected_gaussian_bias"] = bias / 2

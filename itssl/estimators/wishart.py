@@ -148,7 +148,8 @@ def multiple_correlation_probability(r2: float, dof: int, d: int, rho2: float) -
     r"""P(R² ≤ r2) for the squared multiple correlation of one Gaussian variable with d others, exact.
 
     Given K, negative binomial with parameters N/2 and ρ², R² is beta (d/2 + K, (N−d)/2) [1]. Where K spreads over
-    more than 512 integers (8192 for N ≤ 16) it is cut into so many cells, each with the term at its middle.
+    more than 512 integers it is cut into so many cells, each with the term at its middle; for N ≤ 16 the weights are
+    steep at K = 0, and the cells are the first 1024 integers and then 4096 that grow geometrically.
     Near ρ² = 1 neither r2 nor rho2 keeps its digits as a float: there :func:`near_certain_probability` is right.
 
     References
@@ -167,10 +168,14 @@ def multiple_correlation_probability(r2: float, dof: int, d: int, rho2: float) -
     c = dof / 2
     mean, std = c * rho2 / (1 - rho2), np.sqrt(c * rho2) / (1 - rho2)
     first, last = max(0.0, np.floor(mean - 10 * std)), np.ceil(mean + (10 + 30 / np.sqrt(c)) * std)
-    stride = max(1.0, np.ceil((last - first) / (512 if c > 8 else 8192)))
-    k = np.arange(first + (stride - 1) / 2, last + stride, stride)
+    stride = max(1.0, np.ceil((last - first) / 512))
+    edges = np.arange(first, last + 1 + stride, stride)
+    if c <= 8:
+        edges = np.arange(min(1024.0, last) + 2)
+        edges = np.concatenate([edges, np.geomspace(1025, last + 1, 4097)[1:]]) if last > 1024 else edges
+    k, width = (edges[1:] + edges[:-1] - 1) / 2, np.diff(edges)
     log_weight = gammaln(c + k) - gammaln(k + 1) + (k * np.log(rho2) if rho2 > 0 else np.where(k > 0, -np.inf, 0.0))
-    weight = np.exp(log_weight - log_weight.max())
+    weight = np.exp(log_weight - log_weight.max()) * width
     return float(weight @ betainc(d / 2 + k, (dof - d) / 2, r2) / weight.sum())
 
 

@@ -44,8 +44,9 @@ class ConvergenceRow(NamedTuple):
 class Convergence:
     """Bias, spread, stated error and coverage against the sample size. Made by :func:`convergence`.
 
-    ``truth`` is None for data, whose subsamples share rows: their spread is that of the choice of rows, which near the
-    whole sample is far below the error of the estimate. ``interrupted`` says that some replicates are missing.
+    ``truth`` is None for data of ``available`` rows, whose subsamples share rows: their spread is that of the choice of
+    rows, which near the whole sample is far below the error of the estimate. An error of the truth itself is in
+    neither ``bias`` nor ``coverage``. ``interrupted`` says that some replicates are missing.
     """
 
     estimator: str
@@ -53,25 +54,41 @@ class Convergence:
     level: float
     truth: Estimate | None
     rows: tuple[ConvergenceRow, ...]
+    available: int | None = None
     interrupted: bool = False
 
     @property
     def last_change(self) -> Estimate:
-        """Change of the mean value between the two largest sizes, with its Monte-Carlo error; nan with one size."""
-        if len(self.rows) < 2:
-            change, error = math.nan, math.nan
-        else:
+        """Change of the mean value between the two largest sizes, with its error; nan with one size.
+
+        The error is that of the replicates; for data also that of the data: other draws of the same law would give
+        another change. It is taken to be the standard error at all N rows, as the subsamples of m rows show it:
+        spread · √(m/(N − m)). That is more than it is: from N/2 to N = 400 Gaussian rows in two dimensions the change
+        varied by 0.45 (Kozachenko–Leonenko) and 0.2 (Gaussian plug-in) of it.
+        """
+        n = self.rows[-1].n if self.rows else 0
+        change = error = freedom = math.nan
+        if len(self.rows) > 1:
             before, after = self.rows[-2:]
             change = after.mean - before.mean
-            # The whole of the data comes without error: the question is asked of these data.
-            last = after.mean_error if self.truth is not None or after.replicates > 1 else 0.0
-            error = math.hypot(before.mean_error, last)
-        n = self.rows[-1].n if self.rows else 0
-        return Estimate(value=change, standard_error=error, n=n, bias=Bias.UNBIASED, method=self.estimator)
+            errors = [(before.mean_error, before.replicates - 1)]
+            if after.n != self.available:  # all of the data can be chosen in one way only
+                errors.append((after.mean_error, after.replicates - 1))
+            if self.available is not None:
+                share = before.n / (self.available - before.n)
+                errors.append((before.spread * math.sqrt(share), before.replicates - 1))
+            error, freedom = _welch(errors)
+        return Estimate(
+            value=change, standard_error=error, degrees_of_freedom=freedom, n=n, bias=Bias.UNBIASED,
+            method=self.estimator,
+        )  # fmt: skip
 
     @property
     def still_moves(self) -> bool:
-        """Whether the last change differs from zero at the level of the intervals: more draws would move the value."""
+        """Whether the last change differs from zero at the level of the intervals: more draws would move the value.
+
+        False where no error is known: with one size, one replicate or infinite values.
+        """
         low, high = self.last_change.interval(self.level)
         return bool(low > 0 or high < 0)
 
@@ -133,13 +150,17 @@ class Convergence:
         coverage.set_ylabel(f"coverage of {self.level:.0%} intervals")
 
     def _title(self) -> str:
-        truth = f", truth {self.truth.value:.4g}" if self.truth is not None else ", on subsamples"
+        truth = ", on subsamples"
+        if self.truth is not None:
+            value, error = self.truth.value, self.truth.standard_error
+            truth = f", truth {format_with_error(value, error) if error > 0 else f'{value:.4g}'}"
         return f"{self.quantity} by {self.estimator}{truth}" + (" (interrupted)" if self.interrupted else "")
 
     def _verdict(self) -> str:
         change = self.last_change
         number = format_with_error(change.value, change.standard_error)
-        return f"{'still moves' if self.still_moves else 'no movement seen'}: last change {number} nats"
+        seen = "still moves" if self.still_moves else "no movement seen"
+        return f"{seen if math.isfinite(change.standard_error) else 'movement not known'}: last change {number} nats"
 
     def _table(self) -> list[list[tuple[str, str]]]:
         """Names and texts of the cells, row by row."""
@@ -208,8 +229,18 @@ def convergence(
         interrupted = True
     rows = tuple(_row(n, sorted(found), truth) for n, found in done.items() if found)
     return Convergence(
-        estimator=repr(estimator), quantity=quantity, level=level, truth=truth, rows=rows, interrupted=interrupted
-    )
+        estimator=repr(estimator), quantity=quantity, level=level, truth=truth, rows=rows, available=whole,
+        interrupted=interrupted,
+    )  # fmt: skip
+
+
+def _welch(errors: list[tuple[float, int]]) -> tuple[float, float]:
+    """The error of a sum of independent terms, from their errors and degrees of freedom (Welch and Satterthwaite)."""
+    variances = [(error**2, max(freedom, 1)) for error, freedom in errors]
+    total = sum(v for v, _ in variances)
+    if not total > 0:
+        return math.sqrt(total), math.inf
+    return math.sqrt(total), total**2 / sum(v**2 / freedom for v, freedom in variances)
 
 
 class _Found(NamedTuple):
@@ -225,10 +256,9 @@ _Draw = Callable[[int, np.random.Generator], tuple[Any, ...]]
 
 def _source(given: Any) -> tuple[str, Estimate | None, _Draw, int | None]:
     """What is estimated, its truth, how n rows are drawn, and how many there are at most."""
-    if hasattr(given, "sample"):
-        truth = getattr(given, "mutual_information", None)
-        if isinstance(truth, Estimate):  # of a Gaussian law it is a method
-            return "mutual_information", truth, given.sample, None
+    if isinstance(getattr(given, "mutual_information", None), Estimate):  # of a Gaussian law it is a method
+        return "mutual_information", given.mutual_information, given.sample, None
+    if isinstance(getattr(given, "entropy", None), Estimate):  # a DataFrame too has .sample
         return "entropy", given.entropy, lambda n, rng: (given.sample(n, rng),), None
     pair = isinstance(given, tuple)
     if pair and len(given) != 2:
@@ -251,7 +281,8 @@ def _sizes(sizes: Sequence[int] | None, whole: int | None) -> list[int]:
         return sorted({n for n in shares if n >= _LEAST_ROWS} | {whole})
     chosen = sorted({require_count("sizes", n, minimum=2) for n in sizes})
     if not chosen or (whole is not None and chosen[-1] > whole):
-        raise ParameterError(f"sizes: expected some of at most {whole or 'any'} rows, got {list(sizes)}")
+        most = f" of at most {whole} rows" if whole is not None else ""
+        raise ParameterError(f"sizes: expected at least one{most}, got {list(sizes)}")
     return chosen
 
 
@@ -265,7 +296,8 @@ def _row(n: int, found: list[_Found], truth: Estimate | None) -> ConvergenceRow:
     stated = np.array([f.standard_error for f in found])
     m, finite = len(values), bool(np.isfinite(values).all())
     spread = float(values.std(ddof=1)) if m > 1 and finite else math.nan
-    mean = float(values.mean()) if finite else float(values[~np.isfinite(values)][0])
+    with np.errstate(invalid="ignore"):  # inf − inf
+        mean = float(values.mean())
     known = stated[np.isfinite(stated)]
     bias = coverage = coverage_error = math.nan
     if truth is not None:

@@ -99,7 +99,9 @@ def information(rng, rho, n, size):
 @pytest.mark.parametrize("n", [20, 200])
 def test_independent_columns_are_unbiased_to_second_order(n):
     """E r² = 1/(n−1) exactly for permuted scores, as for Gaussian draws: the correction leaves O(1/n²)."""
-    bias = GaussianPlugin().mutual_information(*stream(0, "any").normal(size=(2, n))).diagnostics["bias_correction_nats"]
+    bias = (
+        GaussianPlugin().mutual_information(*stream(0, "any").normal(size=(2, n))).diagnostics["bias_correction_nats"]
+    )
     check_equality(lambda rng: information(rng, 0.0, n, 500) + bias, 0.0, margin=1 / n**2 + 1e-3).require()
 
 
@@ -110,7 +112,8 @@ def test_large_samples_find_the_truth_under_any_margins():
         found = GaussianCopula().mutual_information(*task.sample(20000, stream(0, "large")))
         assert abs(found.value - task.mutual_information.value) < 5 * found.standard_error
         assert found.standard_error == pytest.approx(
-            rho / np.sqrt(20000), rel=0.01 + 5 * (1 - rho**2) / (rho * np.sqrt(20000))  # five errors of ρ̂
+            rho / np.sqrt(20000),
+            rel=0.01 + 5 * (1 - rho**2) / (rho * np.sqrt(20000)),  # five errors of ρ̂
         )
         assert [w.code for w in found.warnings] == []
 
@@ -218,17 +221,17 @@ def test_kinds_of_arrays():
 
 def test_bad_input():
     x, copula = stream(0, "bad").normal(size=(6, 3)), GaussianCopula()
-    with pytest.raises(SampleError, match="x: .*constant"):
+    with pytest.raises(SampleError, match=r"x: .*constant"):
         copula.total_correlation(np.c_[x, np.ones(6)])
-    with pytest.raises(SampleError, match="y: .*constant"):
+    with pytest.raises(SampleError, match=r"y: .*constant"):
         copula.mutual_information(x, np.zeros(6))
-    with pytest.raises(SampleError, match="x and y: .*6 and 5"):
+    with pytest.raises(SampleError, match=r"x and y: .*6 and 5"):
         copula.mutual_information(x, x[:5])
-    with pytest.raises(SampleError, match="x and z: .*6 and 5"):
+    with pytest.raises(SampleError, match=r"x and z: .*6 and 5"):
         copula.conditional_mutual_information(x, x, x[:5])
     with pytest.raises(SampleError, match="6 rows"):
         copula.mutual_information(x, x**2)
     with pytest.raises(SampleError, match="more rows than columns"):
         copula.total_correlation(x[:3])
-    with pytest.raises(SampleError, match="x: .*finite"):
+    with pytest.raises(SampleError, match=r"x: .*finite"):
         copula.total_correlation(np.vstack([x, [[0.0, np.nan, 0.0]]]))

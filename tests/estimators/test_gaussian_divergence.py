@@ -1,6 +1,7 @@
 """Divergence of two Gaussians: unbiased, its variance, its simulated law against explicit draws, coverage, supports."""
 
 import pickle
+from typing import Any
 
 import numpy as np
 import pytest
@@ -70,7 +71,8 @@ def test_simulated_law_is_that_of_explicit_draws(law):
     assert len(found) == 4000
     error = np.sqrt(draws.var() / len(draws) + found.var() / len(found))
     assert abs(found.mean() - draws.mean()) < 4.5 * error
-    assert stats.ks_2samp(found, draws).pvalue > 1e-5
+    smirnov: Any = stats.ks_2samp(found, draws)
+    assert smirnov.pvalue > 1e-5
     quantiles = np.linspace(0.05, 0.95, 19)  # each holds its share of the other draws
     shares = (found[:, None] <= np.quantile(draws, quantiles)).mean(axis=0)
     assert (np.abs(shares - quantiles) < 4.5 * np.sqrt(quantiles * (1 - quantiles) * (1 / 4000 + 1 / 20000))).all()
@@ -246,7 +248,9 @@ def test_common_support():
     assert on_common_support(whole, plane) is None
     assert on_common_support(plane, whole) is None  # fills less of it
     inside = plane[:15] + plane[15:]
-    u, v = on_common_support(inside, plane)
+    shared = on_common_support(inside, plane)
+    assert shared is not None
+    u, v = shared
     assert u.shape == (15, 2)
     assert v.shape == (30, 2)
     both = np.vstack([inside, plane])  # in coordinates of the plane by hand

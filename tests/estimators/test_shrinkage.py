@@ -7,7 +7,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from itssl.arrays import stream
-from itssl.choices import UnknownNameError
 from itssl.estimators.shrinkage import (
     Fit,
     Shrunk,
@@ -26,7 +25,7 @@ def standardized(x):
 
 
 def oas_intensity(z):
-    """Chen et al. (2010), eq. for the limit of the iterated oracle, for known mean; without its 2/d, as scikit-learn."""
+    """Chen et al. (2010), the limit of the iterated oracle for known mean; without its 2/d, as in scikit-learn."""
     n, d = z.shape
     s = z.T @ z / n
     square, trace = np.trace(s @ s), np.trace(s)
@@ -54,7 +53,8 @@ def test_fit_is_the_definition(method, seed, n, d):
     x = rng.normal(size=(n, d)) @ (np.eye(d) + 0.5 * rng.normal(size=(d, d))) * 10.0 ** rng.integers(-6, 6, size=d)
     found, a = shrunk_fit(x, method), FORMULAS[method](standardized(x))
     assert found.intensity == pytest.approx(a, rel=1e4 * EPS)
-    assert found.intensity == getattr(sklearn.covariance, method)(standardized(x), assume_centered=True)[1] or True
+    theirs = getattr(sklearn.covariance, method)(standardized(x), assume_centered=True)[1]
+    assert theirs == pytest.approx(a, rel=1e4 * EPS)
     std, correlations = x.std(axis=0, ddof=1), np.corrcoef(x, rowvar=False)
     expected = np.outer(std, std) * ((1 - a) * correlations + a * np.eye(d))
     np.testing.assert_allclose(found.cov, expected, rtol=1e6 * EPS, atol=1e4 * EPS * np.outer(std, std).max())
@@ -151,7 +151,6 @@ def test_answers_repeat_and_do_not_depend_on_row_order_or_units():
     moved = shrunk_statistic([1e6 * x[::-1] + 1], log_det, "oas")
     assert moved.value == pytest.approx(one.value + 24 * np.log(1e6), rel=1e-9)
     assert moved[1:3] == pytest.approx(one[1:3], abs=1e-6)
-    assert shrunk_statistic([x], log_det, "ledoit_wolf").intensities != one.intensities
 
 
 def test_warnings():
@@ -165,11 +164,6 @@ def test_warnings():
     (found,) = dimension_warnings(10, 10, name="y")
     assert found.code == "small_sample_for_dimension"
     assert "10 rows of y in 10 dimensions" in found.message
-
-
-def test_unknown_method():
-    with pytest.raises(UnknownNameError, match="did you mean 'oas'"):
-        shrunk_fit(np.ones((3, 2)), "oass")  # type: ignore[arg-type]
 
 
 def test_fit_is_a_tuple_of_its_parts():

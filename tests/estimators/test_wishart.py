@@ -15,6 +15,7 @@ from itssl.estimators.wishart import (
     log_determinant_quantiles,
     log_determinant_variance,
     multiple_correlation_probability,
+    near_certain_probability,
     skewed_probability,
 )
 
@@ -145,6 +146,31 @@ def test_sums_over_a_subset_agree_with_all_terms():
     weights = stats.nbinom.pmf(k, c, 1 - rho2)
     expected = weights @ special.betainc(d / 2 + k, (dof - d) / 2, r2)
     assert multiple_correlation_probability(r2, dof, d, rho2) == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize("dof", [2, 3, 9])
+def test_few_degrees_of_freedom_need_the_middle_of_each_cell(dof):
+    """The weights are steep at K = 0 there; cells that grow by 0.1 %, each with its middle, lose next to nothing."""
+    d, rho2, r2 = 1, 1 - 1e-4, np.array([0.99, 0.9999, 0.99999])
+    k = np.arange(500_000)  # the weights beyond sum up to e^-50 and some
+    weights = stats.nbinom.pmf(k, dof / 2, 1 - rho2)
+    expected = [weights @ special.betainc(d / 2 + k, (dof - d) / 2, r) for r in r2]
+    found = [multiple_correlation_probability(float(r), dof, d, rho2) for r in r2]
+    np.testing.assert_allclose(found, expected, atol=1e-7)
+
+
+@pytest.mark.parametrize(("dof", "d"), [(2, 1), (9, 5), (99, 1), (999, 30)])
+def test_near_certainty_is_the_limit(dof, d):
+    """Of the exact law at 1 − ρ² = 1e-6, which differs from it by less than that, and of draws."""
+    middle, width = np.log((dof - d) / dof), 2 / np.sqrt(dof)
+    for log_ratio in middle + width * np.array([-2, -0.5, 0.5, 2]):
+        exact = multiple_correlation_probability(1 - 1e-6 * np.exp(log_ratio), dof, d, 1 - 1e-6)
+        assert near_certain_probability(log_ratio, dof, d) == pytest.approx(exact, abs=1e-6)
+    rng, size = stream(0, "near certainty"), 20000
+    ratio = rng.gamma((dof - d) / 2, size=size) / rng.gamma(dof / 2, size=size)
+    assert near_certain_probability(middle, dof, d) == pytest.approx(
+        np.mean(np.log(ratio) >= middle), abs=4 * 0.5 / np.sqrt(size)
+    )
 
 
 def test_multiple_correlation_at_the_edges():
