@@ -135,6 +135,20 @@ def test_bic_takes_the_least_criterion():
     assert chosen == 1 + int(np.argmin(criteria)) == 2
 
 
+def test_bic_is_not_akaikes_criterion():
+    """On 15 Gaussian samples of 60 rows the number has the least BIC (to the search's tolerance); least AIC differs."""
+    differs = 0
+    for seed in range(15):
+        x = stream(seed, "not aic").normal(size=(60, 1))
+        gains = np.array([likelihood(fit_mixture(x, components=m), x) for m in (1, 2, 3)])
+        sizes = np.array([parameter_count(m, 1, "full") for m in (1, 2, 3)])
+        bic, aic = -gains + sizes * np.log(60) / 120, -gains + sizes / 60
+        chosen = len(fit_mixture(x, max_components=3).weights) - 1
+        assert bic[chosen] <= bic.min() + 1e-2
+        differs += aic[chosen] > aic.min() + 1e-2
+    assert differs > 0
+
+
 def test_held_out_halves_are_the_definition():
     """Minus the mean log-likelihood of either half under the fit to the other, in the coordinates given."""
     x = LAW.sample(201, stream(5, "held out"))
