@@ -124,6 +124,10 @@ def _misleads(m: dict[str, Any], truth: float) -> bool:
     return abs(m["bias"]) > max(WRONG[0], WRONG[1] * abs(truth)) and not stated and m["silent"] > 0.5
 
 
+SHOWN = (0.01, 20.0)
+"""Errors in nats that the figure resolves."""
+
+
 def draw(rows: list[Cell]) -> Any:
     """Root mean square error of every estimator on every kind of data; hollow where it warned."""
     from matplotlib.figure import Figure
@@ -135,16 +139,17 @@ def draw(rows: list[Cell]) -> Any:
         for y, row in enumerate(rows):
             m = row["estimators"].get(label, {})
             if "root_mean_square_error" in m:
-                color = f"C{i % 10}"
+                color, error = f"C{i % 10}", m["root_mean_square_error"]
+                shape = "<" if error < SHOWN[0] else ">" if error > SHOWN[1] else "os"[i >= 10]
                 axes.plot(
-                    m["root_mean_square_error"], y, "os"[i >= 10], color=color,
+                    np.clip(error, *SHOWN), y, shape, color=color,
                     label=label if y == _first(rows, label) else None,
                     markerfacecolor="none" if m["warnings"] else color,
                 )  # fmt: skip
     axes.set_xscale("log")
     axes.set_yticks(range(len(rows)), [row["data"] for row in rows])
     axes.invert_yaxis()
-    axes.set_xlabel("root mean square error in nats; hollow: with a warning")
+    axes.set_xlabel("root mean square error in nats (triangles: beyond the axis); hollow: with a warning")
     axes.legend(fontsize="small", bbox_to_anchor=(1.01, 1), loc="upper left")
     return figure
 
