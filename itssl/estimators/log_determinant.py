@@ -83,8 +83,9 @@ class LogDet:
     def entropy(self, x: SamplesLike, /) -> Estimate:
         r"""½ log((2πe)^d |Ĉ + s²/β I|) in nats: for n ≫ d an upper bound of h(X + noise), which is above h(X).
 
-        x has shape (n, d). On few draws the log-determinant is too small by about half its Wishart bias. Standard error
-        by the jackknife. Raises SampleError for constant columns and inadmissible samples.
+        x has shape (n, d). On few draws the log-determinant is too small by about half its Wishart bias, hence no
+        stated direction. Standard error by the jackknife. Raises SampleError for constant columns and inadmissible
+        samples.
         """
         x = as_samples(x)
         refuse_constant_columns(x)
@@ -96,7 +97,7 @@ class LogDet:
 
         error, freedom = jackknife_standard_error(value, n)
         return Estimate(
-            value=value(slice(None)), standard_error=error, degrees_of_freedom=freedom, n=n, bias=Bias.UPPER,
+            value=value(slice(None)), standard_error=error, degrees_of_freedom=freedom, n=n, bias=Bias.UNKNOWN,
             method=repr(self), reference=self.REFERENCE, warnings=sample_warnings(x),
             diagnostics={"logdet_nats": float(logdet_capacity(in_units_of_its_own(x)[0], beta=self.beta))},
         )  # fmt: skip

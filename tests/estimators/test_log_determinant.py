@@ -85,7 +85,7 @@ def test_entropy_is_the_gaussians_through_noise_of_the_stated_size():
     assert found.diagnostics["logdet_nats"] == pytest.approx(
         0.5 * np.linalg.slogdet(np.eye(3) + 50 * 3 / np.trace(cov) * cov)[1], abs=64 * EPS
     )
-    assert found.bias is Bias.UPPER
+    assert found.bias is Bias.UNKNOWN  # an upper bound for n ≫ d only: 1.1 nats short at n = 30, d = 10
     assert found.value > logdet_entropy(z)
 
 
