@@ -16,9 +16,9 @@ from itssl.estimators.diagnosis import (
     tie_warnings,
 )
 from itssl.estimators.drift import drift
-from itssl.estimators.error_bars import subsamples
+from itssl.estimators.error_bars import information_subsamples
 from itssl.estimators.neighbor_extrapolation import require_more_than_k
-from itssl.estimators.standardization import standardized
+from itssl.estimators.standardization import canonical_order, standardized
 from itssl.kernels.cross_neighbors import counts_within
 from itssl.kernels.linalg import singular_threshold, whitening
 from itssl.kernels.neighbors import neighbors
@@ -74,8 +74,8 @@ class FrenzelPompe:
         require_more_than_k(n, self.k, "x, y and z")
         u, v, w = (standardized(s) if self.standardize else s for s in (x, y, z))
         value, ceiling = self._information(u, v, w)
-        parts = subsamples(
-            lambda rows: self._information(u[rows], v[rows], w[rows])[0], n, smallest_block=2 * self.k + 2
+        parts = information_subsamples(
+            lambda rows: self._information(u[rows], v[rows], w[rows])[0], canonical_order(x, y, z), k=self.k
         )
         d = x.shape[1] + y.shape[1] + z.shape[1]
         warnings = ceiling_warnings(value, ceiling, "⟨ψ(n_z+1)⟩ − ψ(k)") + _triple_warnings(x, y, z)

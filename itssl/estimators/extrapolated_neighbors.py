@@ -16,6 +16,7 @@ from itssl.estimators.neighbor_extrapolation import (
     require_more_than_k,
     whitened,
 )
+from itssl.estimators.standardization import canonical_order
 from itssl.kernels.neighbors import Norm
 
 
@@ -85,7 +86,8 @@ class ExtrapolatedKozachenkoLeonenko:
         step = 1 if self.edge else 2
         found = neighbor_summary(
             lambda rows: log_det + neighbor_entropies(log_ball_volumes(y[rows], needed, self.metric)),
-            n, d, extrapolation_weights(self.k, tuple(step * power / d for power in range(1, self.order + 1))),
+            canonical_order(x), d,
+            extrapolation_weights(self.k, tuple(step * power / d for power in range(1, self.order + 1))),
         )  # fmt: skip
         return Estimate(
             value=found.value, standard_error=found.standard_error, degrees_of_freedom=found.degrees_of_freedom,

@@ -15,6 +15,7 @@ from itssl.estimators.neighbor_extrapolation import (
     neighbors_needed,
     require_more_than_k,
 )
+from itssl.estimators.standardization import canonical_order
 from itssl.kernels.linalg import whitening
 
 
@@ -83,7 +84,7 @@ class HausdorffEntropy:
         needed = neighbors_needed(n, self.k)
         found = neighbor_summary(
             lambda rows: neighbor_entropies(log_ball_volumes(x[rows], needed, "euclidean", dim=m)),
-            n, m, extrapolation_weights(self.k, ()),
+            canonical_order(x), m, extrapolation_weights(self.k, ()),
         )  # fmt: skip
         return Estimate(
             value=found.value, standard_error=found.standard_error, degrees_of_freedom=found.degrees_of_freedom,

@@ -87,7 +87,7 @@ def intrinsic_dimension(x: SamplesLike, *, method: Literal["mle", "two_nn"] = "m
         )
     value = _dimension(z, used)
     error, freedom = subsampling_standard_error(
-        lambda rows: _dimension(z[rows], used), len(z), smallest_block=2 * used + 2
+        lambda rows: _dimension(z[rows], used), canonical_order(z), smallest_block=2 * used + 2
     )
     copies = len(x) - len(z)
     warnings = () if not copies else (

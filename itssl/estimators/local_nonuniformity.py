@@ -13,9 +13,9 @@ from itssl.estimate import Bias, Estimate, EstimateWarning, Reference
 from itssl.estimators.adequacy import neighbor_pair_warnings
 from itssl.estimators.diagnosis import small_sample_warnings
 from itssl.estimators.drift import drift
-from itssl.estimators.error_bars import NO_SUBSAMPLES, subsamples
+from itssl.estimators.error_bars import NO_SUBSAMPLES, information_subsamples
 from itssl.estimators.neighbor_extrapolation import require_more_than_k
-from itssl.estimators.standardization import standardized
+from itssl.estimators.standardization import canonical_order, standardized
 from itssl.kernels.linalg import column_std
 from itssl.kernels.neighbors import marginal_counts, neighbors, tiles
 
@@ -156,8 +156,8 @@ class LNC:
         value = ksg + correction
         parts = NO_SUBSAMPLES
         if np.isfinite(value):
-            parts = subsamples(
-                lambda rows: sum(self._terms(u[rows], v[rows], alpha, rounding)[:2]), n, smallest_block=2 * self.k + 2
+            parts = information_subsamples(
+                lambda rows: sum(self._terms(u[rows], v[rows], alpha, rounding)[:2]), canonical_order(x, y), k=self.k
             )
         warnings = _flat_warnings(value, neighbor_pair_warnings(x, y, k=self.k))
         warnings, bias = drift(value, parts, warnings, n=n, d=d_x + d_y, method="LNC")

@@ -17,7 +17,7 @@ from itssl.choices import ParameterError, require_positive
 from itssl.estimate import Bias, Estimate, Reference
 from itssl.estimators.diagnosis import pair_warnings, sample_warnings
 from itssl.estimators.error_bars import jackknife_standard_error
-from itssl.estimators.standardization import in_units_of_its_own
+from itssl.estimators.standardization import canonical_order, in_units_of_its_own
 from itssl.kernels.linalg import LOG_2PI, covariance, log_determinant
 
 
@@ -95,7 +95,7 @@ class LogDet:
             units, log_std = in_units_of_its_own(x[rows])
             return float(logdet_entropy(units, ridge=1 / self.beta)) + d * log_std
 
-        error, freedom = jackknife_standard_error(value, n)
+        error, freedom = jackknife_standard_error(value, canonical_order(x))
         return Estimate(
             value=value(slice(None)), standard_error=error, degrees_of_freedom=freedom, n=n, bias=Bias.UNKNOWN,
             method=repr(self), reference=self.REFERENCE, warnings=sample_warnings(x),
@@ -118,7 +118,7 @@ class LogDet:
             of_x, of_y, of_both = (float(logdet_capacity(z, beta=self.beta)) for z in (a, b, np.hstack([a, b])))
             return of_x + of_y - of_both
 
-        error, freedom = jackknife_standard_error(value, len(x))
+        error, freedom = jackknife_standard_error(value, canonical_order(x, y))
         return Estimate(
             value=value(slice(None)), standard_error=error, degrees_of_freedom=freedom, n=len(x), bias=Bias.UNKNOWN,
             method=f"{self!r} of the noisy Gaussian", reference=self.REFERENCE, warnings=pair_warnings(x, y),

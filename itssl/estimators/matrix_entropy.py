@@ -19,7 +19,7 @@ from itssl.choices import require_positive
 from itssl.estimate import Bias, Estimate, Reference
 from itssl.estimators.diagnosis import ceiling_warnings, pair_warnings, sample_warnings
 from itssl.estimators.error_bars import jackknife_standard_error
-from itssl.estimators.standardization import in_units_of_its_own
+from itssl.estimators.standardization import canonical_order, in_units_of_its_own
 from itssl.kernels.neighbors import tiles
 
 LARGEST = 4096
@@ -96,7 +96,9 @@ class MatrixRenyi:
             return alone if len(parts) == 1 else alone - _renyi_entropy(np.hstack(parts), self.alpha)
 
         cheap = self.alpha == 2 or n <= 1000
-        error, freedom = jackknife_standard_error(value, n) if cheap else (float("nan"), float("nan"))
+        error, freedom = (
+            jackknife_standard_error(value, canonical_order(*variables)) if cheap else (float("nan"), float("nan"))
+        )
         found = value(slice(None))
         return Estimate(
             value=found, standard_error=error, degrees_of_freedom=freedom, n=n, bias=Bias.UNKNOWN,

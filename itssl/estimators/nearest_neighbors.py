@@ -13,7 +13,7 @@ from itssl.estimate import Bias, Estimate, Reference
 from itssl.estimators.adequacy import neighbor_pair_warnings, neighbor_warnings
 from itssl.estimators.diagnosis import ceiling_warnings, small_sample_warnings
 from itssl.estimators.drift import drift
-from itssl.estimators.error_bars import NO_SUBSAMPLES, subsamples
+from itssl.estimators.error_bars import NO_SUBSAMPLES, information_subsamples
 from itssl.estimators.neighbor_extrapolation import (
     extrapolation_weights,
     neighbor_entropies,
@@ -21,7 +21,7 @@ from itssl.estimators.neighbor_extrapolation import (
     neighbors_needed,
     require_more_than_k,
 )
-from itssl.estimators.standardization import standardized
+from itssl.estimators.standardization import canonical_order, standardized
 from itssl.kernels.neighbors import METRICS, NORMS, Metric, Norm, marginal_counts, neighbors
 
 
@@ -126,7 +126,7 @@ class KozachenkoLeonenko:
         needed = neighbors_needed(len(x), self.k)
         found = neighbor_summary(
             lambda rows: neighbor_entropies(log_ball_volumes(x[rows], needed, self.metric)),
-            len(x), x.shape[1], extrapolation_weights(self.k, ()),
+            canonical_order(x), x.shape[1], extrapolation_weights(self.k, ()),
         )  # fmt: skip
         return Estimate(
             value=found.value, standard_error=found.standard_error, degrees_of_freedom=found.degrees_of_freedom,
@@ -153,7 +153,7 @@ class KozachenkoLeonenko:
         ceiling = _ceiling(len(x), self.k)
         value = information(slice(None))
         finite = np.isfinite(value)
-        parts = subsamples(information, len(x), smallest_block=2 * self.k + 2) if finite else NO_SUBSAMPLES
+        parts = information_subsamples(information, canonical_order(x, y), k=self.k) if finite else NO_SUBSAMPLES
         warnings = ceiling_warnings(value, ceiling, "ψ(n) − ψ(k)") + neighbor_pair_warnings(x, y, k=self.k)
         warnings, bias = drift(value, parts, warnings, n=len(x), d=x.shape[1] + y.shape[1], method="KozachenkoLeonenko")
         return Estimate(
@@ -222,7 +222,9 @@ class KSG:
         require_more_than_k(len(x), self.k, "x and y")
         u, v = (standardized(x), standardized(y)) if self.standardize else (x, y)
         value = self._information(u, v)
-        parts = subsamples(lambda rows: self._information(u[rows], v[rows]), len(x), smallest_block=2 * self.k + 2)
+        parts = information_subsamples(
+            lambda rows: self._information(u[rows], v[rows]), canonical_order(x, y), k=self.k
+        )
         ceiling = _ceiling(len(x), self.k) - (1 / self.k if self.variant == 2 else 0)
         warnings = ceiling_warnings(value, ceiling, "ψ(n) − ψ(k)" + (" − 1/k" if self.variant == 2 else ""))
         warnings += neighbor_pair_warnings(x, y, k=self.k)

@@ -12,12 +12,14 @@ from itssl.arrays import (
     SamplesLike,
     as_comparable_samples,
     refuse_constant_columns,
+    stream,
 )
 from itssl.choices import require_count, require_known
 from itssl.estimate import Bias, Estimate, EstimateWarning, Reference
 from itssl.estimators.diagnosis import small_sample_warnings, support_warnings, tie_warnings
 from itssl.estimators.drift import drift
-from itssl.estimators.error_bars import NO_SUBSAMPLES, Subsamples, subsamples
+from itssl.estimators.error_bars import NO_SUBSAMPLES, Subsamples, information_subsamples
+from itssl.estimators.standardization import canonical_order
 from itssl.kernels.cross_neighbors import cross_distances
 from itssl.kernels.linalg import column_std
 from itssl.kernels.neighbors import METRICS, Metric, neighbors
@@ -91,7 +93,7 @@ class WangKulkarniVerdu:
             value = float(terms.mean())
         parts = NO_SUBSAMPLES
         if np.isfinite(value):
-            parts = _two_sample_parts(lambda a, b: float(self._terms(u[a], v[b]).mean()), n, m, 2 * self.k + 2)
+            parts = _two_sample_parts(lambda a, b: float(self._terms(u[a], v[b]).mean()), x, y, self.k)
         outside = _outside(u, v, self.metric)
         warnings = _overlap_warnings(terms, outside, m) + tie_warnings(np.vstack([x, y]), name="x and y together")
         warnings += support_warnings(x) + support_warnings(y, name="y")
@@ -138,15 +140,22 @@ def _overlap_warnings(
 
 
 def _two_sample_parts(
-    statistic: Callable[[Int[np.ndarray, " a"], Int[np.ndarray, " b"]], float], n: int, m: int, smallest_block: int
+    statistic: Callable[[Int[np.ndarray, " a"], Int[np.ndarray, " b"]], float], x: Samples, y: Samples, k: int
 ) -> Subsamples:
-    """Subsampling of both samples at once: the rows of the larger are dealt out to those of the smaller."""
-    units = min(n, m)
-    deal_x, deal_y = np.arange(n) % units, np.arange(m) % units
+    """Subsampling of both samples at once: their rows are dealt out, at random, to as many units as the smaller has."""
+    units = min(len(x), len(y))
+    deal_x, deal_y = (_dealt(z, name, units) for z, name in ((x, "x"), (y, "y")))
 
     def on_units(rows: Int[np.ndarray, " b"]) -> float:
         member = np.zeros(units, dtype=bool)
         member[rows] = True
         return statistic(np.flatnonzero(member[deal_x]), np.flatnonzero(member[deal_y]))
 
-    return subsamples(on_units, units, smallest_block=smallest_block)
+    return information_subsamples(on_units, np.arange(units), k=k)
+
+
+def _dealt(x: Samples, name: str, units: int) -> Int[np.ndarray, " n"]:
+    """The unit of each row: equally many rows each, at random, whatever the order of the rows."""
+    unit = np.empty(len(x), dtype=int)
+    unit[canonical_order(x)[stream(0, "dealt", name, len(x)).permutation(len(x))]] = np.arange(len(x)) % units
+    return unit

@@ -22,7 +22,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from itssl.arrays import SampleError, Samples
 from itssl.estimate import student_quantile
@@ -125,13 +125,13 @@ def neighbors_needed(n: int, k: int) -> int:
 
 def neighbor_summary(
     entropies: Callable[[Rows], Float[np.ndarray, " k"]],
-    n: int,
+    order: Int[np.ndarray, " n"],
     dim: int,
     weights: Float[np.ndarray, " m"],
     *,
     edges: bool = True,
 ) -> NeighborSummary:
-    """Value Σ w_j ĥ_j with its subsampling error, and the hull with two extrapolations as its interval.
+    """Value Σ w_j ĥ_j with its subsampling error (``order`` as there), and the hull with two extrapolations.
 
     ``entropies(rows)`` gives ĥ_1, ĥ_2, … of these rows (at least as many as there are weights; at least 16 of them
     make the interval). The candidates of the hull are the value itself, and the first 16 extrapolated with the
@@ -152,7 +152,7 @@ def neighbor_summary(
         return blocks[-1][0]
 
     smallest = _smallest_block(len(weights))
-    error, freedom = subsampling_standard_error(statistic, n, smallest_block=smallest)
+    error, freedom = subsampling_standard_error(statistic, order, smallest_block=smallest)
     if len(values) == 1 or not np.isfinite([*values, error]).all() or not np.isfinite(blocks).all():
         return NeighborSummary(values[0], error, freedom, None, {})
     per_partition = np.array(blocks).reshape(PARTITIONS, -1, len(values))

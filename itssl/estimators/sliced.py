@@ -12,7 +12,7 @@ from itssl.estimate import Bias, Estimate, Reference
 from itssl.estimators.diagnosis import joint_support_warnings, tie_warnings
 from itssl.estimators.error_bars import subsampling_standard_error, value_only
 from itssl.estimators.nearest_neighbors import KSG
-from itssl.estimators.standardization import in_units_of_its_own
+from itssl.estimators.standardization import canonical_order, in_units_of_its_own
 
 _PARTITIONS = 2
 
@@ -85,7 +85,10 @@ class Sliced:
         of_slices = float(values.std(ddof=1) / np.sqrt(self.slices))
         smallest = max(20, 4 * getattr(self.estimator, "k", 1))
         of_rows, freedom = subsampling_standard_error(
-            lambda rows: float(informations(rows).mean()), len(x), smallest_block=smallest, partitions=_PARTITIONS
+            lambda rows: float(informations(rows).mean()),
+            canonical_order(x, y),
+            smallest_block=smallest,
+            partitions=_PARTITIONS,
         )
         return Estimate(
             value=float(values.mean()), standard_error=float(np.hypot(of_slices, of_rows)), degrees_of_freedom=freedom,

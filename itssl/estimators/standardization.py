@@ -52,10 +52,14 @@ def canonical_order(*samples: Samples) -> Int[np.ndarray, " n"]:
 
     For estimators that split or seed by row number (training and test rows, starting points): with their rows in
     this order the answer is a function of the set of pairs. Rows are sorted by the sum of their standardized
-    coordinates; equal rows keep their order, which then does not matter.
+    coordinates, and where sums agree to rounding by the columns in turn.
 
     >>> x = np.array([[3.0], [1.0], [2.0]])
     >>> canonical_order(x), canonical_order(1e9 * x[::-1])
     (array([1, 2, 0]), array([1, 0, 2]))
     """
-    return np.argsort(sum(standardized(x).sum(axis=1) for x in samples), kind="stable")
+    sums = sum(standardized(x).sum(axis=1) for x in samples).round(9)
+    order = np.argsort(sums, kind="stable")
+    if (np.diff(sums[order]) > 0).all():
+        return order
+    return np.lexsort((*(column for x in samples for column in x.T), sums))

@@ -19,6 +19,7 @@ from itssl.estimators.neighbor_extrapolation import (
     neighbors_needed,
     require_more_than_k,
 )
+from itssl.estimators.standardization import canonical_order
 from itssl.kernels.neighbors import neighbors
 
 SideLike: TypeAlias = Any
@@ -83,7 +84,7 @@ class TruncatedKozachenkoLeonenko:
         needed = neighbors_needed(n, self.k)
         found = neighbor_summary(
             lambda rows: neighbor_entropies(_log_cut_volumes(x[rows], needed, lower, upper)),
-            n, d, extrapolation_weights(self.k, ()), edges=False,
+            canonical_order(x), d, extrapolation_weights(self.k, ()), edges=False,
         )  # fmt: skip
         return Estimate(
             value=found.value, standard_error=found.standard_error, degrees_of_freedom=found.degrees_of_freedom,

@@ -234,7 +234,7 @@ def _entropy(
     k = KozachenkoLeonenko().k
     error, _ = subsampling_standard_error(
         lambda rows: float(neighbor_entropies(log_ball_volumes(part[rows], k, "euclidean"))[-1]),
-        len(part), smallest_block=2 * k + 2,
+        canonical_order(part), smallest_block=2 * k + 2,
     )  # fmt: skip
     bias, error = _at(n, neighbor_entropy_bias(part, k=k), error, d)
     measurements["kozachenko_leonenko_bias"] = bias

@@ -19,6 +19,7 @@ from itssl.estimators.neighbor_extrapolation import (
     require_more_than_k,
     whitened,
 )
+from itssl.estimators.standardization import canonical_order
 from itssl.kernels.neighbors import Norm
 
 
@@ -80,7 +81,7 @@ class WeightedKozachenkoLeonenko:
         needed = neighbors_needed(n, self.k)
         found = neighbor_summary(
             lambda rows: log_det + neighbor_entropies(log_ball_volumes(y[rows], needed, self.metric)),
-            n, d, neighbor_weights(self.k, d),
+            canonical_order(x), d, neighbor_weights(self.k, d),
         )  # fmt: skip
         return Estimate(
             value=found.value, standard_error=found.standard_error, degrees_of_freedom=found.degrees_of_freedom,

@@ -45,7 +45,7 @@ def alarms(draw, count, n):
 
 @pytest.mark.parametrize(("n", "d"), [(60, 1), (300, 2), (300, 6)])
 def test_independent_data_raise_no_alarm(n, d):
-    """KSG is unbiased there. 25 samples, rate below 1 in 500: an alarm in 5 % of the seeds, in none of these."""
+    """KSG is unbiased there. 25 samples, rate 0 to 0.5 %: an alarm in 5 % of the seeds, in none of these."""
     assert alarms(lambda rng: (rng.normal(size=(n, d)), rng.normal(size=(n, d))), 25, n) == 0
 
 

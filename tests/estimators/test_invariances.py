@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from itssl.arrays import stream
+from itssl.estimators import FrenzelPompe, Ross, WangKulkarniVerdu
 from itssl.estimators.error_bars import value_only
 from itssl.estimators.methods import methods
 
@@ -112,3 +113,37 @@ def test_what_holds_the_numbers_does_not_matter_and_is_not_changed(name, pair):
     assert value(name, "mutual_information", pd.DataFrame(x), pd.DataFrame(y)) == near(name, found)
     np.testing.assert_array_equal(held, tensor.detach().numpy())
     assert tensor.grad is None
+
+
+@pytest.mark.parametrize("name", sorted(set(methods("mutual_information")) - {"ross"} - TRAINED))
+def test_the_error_of_an_information_does_not_depend_on_the_order(name, pair):
+    x, y = pair
+    order = stream(0, "order").permutation(N)
+    first, again = (
+        made(methods("mutual_information")[name]).mutual_information(x[o], y[o]) for o in (slice(None), order)
+    )
+    assert again.standard_error == pytest.approx(first.standard_error, rel=1e-6, nan_ok=True)
+    assert again.interval(0.9) == pytest.approx(first.interval(0.9), rel=1e-6, abs=1e-6, nan_ok=True)
+
+
+@pytest.mark.parametrize("name", sorted(methods("entropy")))
+def test_the_error_of_an_entropy_does_not_depend_on_the_order(name, pair):
+    x = pair[0]
+    first, again = (made(methods("entropy")[name]).entropy(z) for z in (x, stream(0, "order").permutation(x)))
+    assert again.standard_error == pytest.approx(first.standard_error, rel=1e-6, nan_ok=True)
+    assert again.interval(0.9) == pytest.approx(first.interval(0.9), rel=1e-6, abs=1e-6, nan_ok=True)
+
+
+def test_errors_of_labels_divergences_and_conditional_information_do_not_depend_on_the_order(pair):
+    x, y = pair
+    order, other = stream(0, "order").permutation(N), stream(1, "order").permutation(N)
+    labels = (x[:, 0] > 0).astype(int) + (y[:, 0] > 0)
+    for found, again in (
+        (Ross().mutual_information(x, labels), Ross().mutual_information(x[order], labels[order])),
+        (WangKulkarniVerdu().kl_divergence(x, 2 * x), WangKulkarniVerdu().kl_divergence(x[order], 2 * x[other])),
+        (
+            FrenzelPompe().conditional_mutual_information(x, y, x[:, :1] * y + 1),
+            FrenzelPompe().conditional_mutual_information(x[order], y[order], x[order, :1] * y[order] + 1),
+        ),
+    ):
+        assert again.standard_error == pytest.approx(found.standard_error, rel=1e-6)
