@@ -233,11 +233,18 @@ def linear_gaussian_views(
 def gaussian_task_with_information(nats: float, d: int) -> Task:
     """Linear-Gaussian views in d dimensions of equal correlation, built from their mutual information.
 
+    Beyond 12 nats a dimension the correlation differs from 1 by less than 2e-11, and its rounding would change the
+    information by more than 1e-6 nats: LawError, as for negative or infinite ``nats`` and d < 1.
+
     >>> print(f"{gaussian_task_with_information(2.0, 5).mutual_information.value:.12f}")
     2.000000000000
     """
     if not 0 <= nats < np.inf or d < 1:
         raise LawError(f"nats, d: expected a finite information >= 0 and d >= 1, got {nats}, {d}")
+    if nats > 12 * d:
+        raise LawError(
+            f"nats: expected at most 12 a dimension, got {nats} for d = {d}; use d >= {int(np.ceil(nats / 12))}"
+        )
     return linear_gaussian_views(np.full(d, np.sqrt(-np.expm1(-2 * nats / d))))
 
 

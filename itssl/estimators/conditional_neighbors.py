@@ -18,7 +18,7 @@ from itssl.estimators.diagnosis import (
 from itssl.estimators.drift import drift
 from itssl.estimators.error_bars import information_subsamples
 from itssl.estimators.neighbor_extrapolation import require_more_than_k
-from itssl.estimators.standardization import canonical_order, standardized
+from itssl.estimators.standardization import canonical_order, scaled, standardized
 from itssl.kernels.cross_neighbors import counts_within
 from itssl.kernels.linalg import singular_threshold, whitening
 from itssl.kernels.neighbors import neighbors
@@ -72,7 +72,7 @@ class FrenzelPompe:
             refuse_constant_columns(sample, name=name)
         n = len(x)
         require_more_than_k(n, self.k, "x, y and z")
-        u, v, w = (standardized(s) if self.standardize else s for s in (x, y, z))
+        u, v, w = (scaled(s) if self.standardize else s for s in (x, y, z))
         value, ceiling = self._information(u, v, w)
         parts = information_subsamples(
             lambda rows: self._information(u[rows], v[rows], w[rows])[0], canonical_order(x, y, z), k=self.k

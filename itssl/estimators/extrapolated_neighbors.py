@@ -47,7 +47,7 @@ class ExtrapolatedKozachenkoLeonenko:
     >>> found = ExtrapolatedKozachenkoLeonenko(order=1).entropy(x)
     >>> print("{:.3f} ± {:.3f}, 95 % interval {:.2f} … {:.2f}".format(
     ...     found.value, found.standard_error, *found.interval(0.95)))
-    2.847 ± 0.043, 95 % interval 2.74 … 2.97
+    2.847 ± 0.030, 95 % interval 2.76 … 2.94
     """
 
     k: int = 16

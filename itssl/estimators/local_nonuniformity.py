@@ -15,7 +15,7 @@ from itssl.estimators.diagnosis import small_sample_warnings
 from itssl.estimators.drift import drift
 from itssl.estimators.error_bars import NO_SUBSAMPLES, information_subsamples
 from itssl.estimators.neighbor_extrapolation import require_more_than_k
-from itssl.estimators.standardization import canonical_order, standardized
+from itssl.estimators.standardization import canonical_order, row_rounding, scaled
 from itssl.kernels.linalg import column_std
 from itssl.kernels.neighbors import marginal_counts, neighbors, tiles
 
@@ -25,12 +25,15 @@ UNIFORM_CORRECTION_RATE = 5e-3
 _SIMULATIONS = 2**16
 
 
-def log_box_ratio(offsets: Float[np.ndarray, "m k d"], *, rounding: float = 0.0) -> Float[np.ndarray, " m"]:
+def log_box_ratio(
+    offsets: Float[np.ndarray, "m k d"], *, rounding: Float[np.ndarray, " m"] | float = 0.0
+) -> Float[np.ndarray, " m"]:
     r"""log(V̄/V) of m neighborhoods: the volume of the box along principal axes over that of the box along coordinates.
 
     ``offsets`` are neighbor minus center. V = Π_j 2 max|Δ_j| over the coordinates j; V̄ the same over the right singular
     vectors of the offsets (principal axes about the center, not about the mean) [1]. Extents along principal
-    axes up to ``rounding`` count as 0 and give −inf. Where V = 0 (copies) the answer is 0.
+    axes up to ``rounding`` count as 0 and give −inf. Where the box is as thin along a coordinate (copies, or units
+    that differ by more than a float holds) the answer is 0.
 
     References
     ----------
@@ -47,8 +50,10 @@ def log_box_ratio(offsets: Float[np.ndarray, "m k d"], *, rounding: float = 0.0)
     unit = offsets / np.where(largest > 0, largest, 1.0)[:, None, None]
     axes = np.linalg.svd(unit, full_matrices=False)[2]
     principal = np.abs(offsets @ np.swapaxes(axes, 1, 2)).max(axis=1)
-    principal[principal <= rounding] = 0.0
-    proper = (extent > 0).all(axis=1)
+    blur = np.broadcast_to(rounding, len(offsets)) + 16 * np.finfo(float).eps * largest
+    blur = (blur if np.any(rounding) else np.zeros(len(offsets)))[:, None]
+    principal[principal <= blur] = 0.0
+    proper = (extent > blur).all(axis=1)
     with np.errstate(divide="ignore"):
         ratio = np.log(principal[proper]).sum(axis=1) - np.log(extent[proper]).sum(axis=1)
     found = np.zeros(len(offsets))
@@ -149,15 +154,19 @@ class LNC:
                 f"x and y: expected fewer than k = {self.k} columns together, got {d_x} + {d_y}; fewer neighbors than "
                 f"dimensions lie on a plane. Use k >= {d_x + d_y + 1}"
             )
-        u, v = (standardized(x), standardized(y)) if self.standardize else (x, y)
-        rounding = max(_rounding(z) if self.standardize else 16 * np.finfo(float).eps * np.abs(z).max() for z in (x, y))
+        u, v = (scaled(x), scaled(y)) if self.standardize else (x, y)
+        rounding = 2 * np.maximum(
+            *(row_rounding(z) * (1.0 if self.standardize else column_std(z).max()) for z in (x, y))
+        )
         alpha = uniformity_threshold(self.k, d_x + d_y) if self.alpha == "auto" else float(self.alpha)
         ksg, correction, share = self._terms(u, v, alpha, rounding)
         value = ksg + correction
         parts = NO_SUBSAMPLES
         if np.isfinite(value):
             parts = information_subsamples(
-                lambda rows: sum(self._terms(u[rows], v[rows], alpha, rounding)[:2]), canonical_order(x, y), k=self.k
+                lambda rows: sum(self._terms(u[rows], v[rows], alpha, rounding[rows])[:2]),
+                canonical_order(x, y),
+                k=self.k,
             )
         warnings = _flat_warnings(value, neighbor_pair_warnings(x, y, k=self.k))
         warnings, bias = drift(value, parts, warnings, n=n, d=d_x + d_y, method="LNC")
@@ -171,7 +180,9 @@ class LNC:
             },
         )  # fmt: skip
 
-    def _terms(self, x: Samples, y: Samples, alpha: float, rounding: float) -> tuple[float, float, float]:
+    def _terms(
+        self, x: Samples, y: Samples, alpha: float, rounding: Float[np.ndarray, " n"]
+    ) -> tuple[float, float, float]:
         """KSG's value, the correction to be added, and the share of rows that were corrected."""
         from scipy.special import digamma
 
@@ -181,7 +192,7 @@ class LNC:
         rows = neighbors(joint, self.k, "chebyshev")[1]
         ratio = np.concatenate(
             [
-                log_box_ratio(joint[rows[part]] - joint[part, None], rounding=rounding)
+                log_box_ratio(joint[rows[part]] - joint[part, None], rounding=rounding[part])
                 for part in tiles(n, width=8 * self.k * joint.shape[1])  # the offsets, their axes and projections
             ]
         )
@@ -202,8 +213,3 @@ def _flat_warnings(value: float, found: tuple[EstimateWarning, ...]) -> tuple[Es
             cure="add the noise that your question implies, or drop the shared directions",
         ),
     )
-
-
-def _rounding(x: Samples) -> float:
-    """A bound on what rounding of x can change in its standardized columns."""
-    return float(16 * np.finfo(float).eps * (np.abs(x).max(axis=0) / column_std(x)).max())

@@ -67,7 +67,7 @@ class LogDet:
 
     >>> x = np.random.default_rng(0).normal(size=(1000, 2))
     >>> LogDet(beta=100.0).entropy(x)
-    2.848 ± 0.031 nats (LogDet(beta=100.0), n=1000)
+    2.848 ± 0.032 nats (LogDet(beta=100.0), n=1000)
     """
 
     beta: float

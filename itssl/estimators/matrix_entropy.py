@@ -45,7 +45,7 @@ class MatrixRenyi:
 
     >>> x = np.random.default_rng(0).normal(size=(300, 2))
     >>> MatrixRenyi().entropy(x)
-    0.6849 ± 0.0093 nats (MatrixRenyi(alpha=2.0, bandwidth=1.0), not Shannon, n=300)
+    0.6849 ± 0.0096 nats (MatrixRenyi(alpha=2.0, bandwidth=1.0), not Shannon, n=300)
     """
 
     alpha: float = 2.0

@@ -28,7 +28,7 @@ from itssl.estimators.diagnosis import (
 from itssl.estimators.drift import drift
 from itssl.estimators.error_bars import information_subsamples
 from itssl.estimators.neighbor_extrapolation import require_more_than_k
-from itssl.estimators.standardization import canonical_order, standardized
+from itssl.estimators.standardization import canonical_order, row_rounding, scaled
 from itssl.kernels.cross_neighbors import counts_within
 from itssl.kernels.linalg import column_std
 from itssl.kernels.neighbors import neighbors
@@ -137,7 +137,7 @@ class Ross:
                 f"labels: expected two or more classes of at least two rows, got {(members > 1).sum()} among "
                 f"{len(members)} classes; merge rare classes"
             )
-        u = standardized(x) if self.standardize else x
+        u = scaled(x) if self.standardize else x
         value, largest = self._information(u, codes)
         error, freedom, *_ = information_subsamples(
             lambda rows: self._information(u[rows], codes[rows])[0], canonical_order(x, codes[:, None] * 1.0), k=self.k
@@ -230,12 +230,13 @@ class MixedKSG:
         refuse_constant_columns(y, name="y")
         n = len(x)
         require_more_than_k(n, self.k, "x and y")
-        u, v = (standardized(x), standardized(y)) if self.standardize else (x, y)
-        rounding = 8 * np.finfo(float).eps * max(_offset(z, standardize=self.standardize) for z in (x, y))
+        u, v = (scaled(x), scaled(y)) if self.standardize else (x, y)
+        # of each row in the units in which distances are measured
+        rounding = np.maximum(*(row_rounding(z) * (1.0 if self.standardize else column_std(z).max()) for z in (x, y)))
         terms, atom = self._terms(u, v, rounding)
         value = float(terms.mean())
         parts = information_subsamples(
-            lambda rows: float(self._terms(u[rows], v[rows], rounding)[0].mean()), canonical_order(x, y), k=self.k
+            lambda rows: float(self._terms(u[rows], v[rows], rounding[rows])[0].mean()), canonical_order(x, y), k=self.k
         )
         ceiling, formula = self._ceiling(n)
         warnings, bias = (), {}
@@ -256,14 +257,17 @@ class MixedKSG:
             },
         )  # fmt: skip
 
-    def _terms(self, x: Samples, y: Samples, rounding: float) -> tuple[Float[np.ndarray, " n"], Bool[np.ndarray, " n"]]:
+    def _terms(
+        self, x: Samples, y: Samples, rounding: Float[np.ndarray, " n"]
+    ) -> tuple[Float[np.ndarray, " n"], Bool[np.ndarray, " n"]]:
         """The pointwise terms, and which rows lie on an atom."""
         from scipy.special import digamma
 
         joint = np.hstack([x, y])
         radius = neighbors(joint, self.k, "chebyshev")[0][:, -1]
         atom = radius == 0
-        reach = np.where(atom, 0.0, np.maximum(radius + (rounding if self.form == "paper" else -rounding), 0.0))
+        blur = rounding + 8 * np.finfo(float).eps * radius  # of the row, and of how far its neighbor is
+        reach = np.where(atom, 0.0, np.maximum(radius + (blur if self.form == "paper" else -blur), 0.0))
         n_x, n_y = counts_within(x, reach, "inclusive"), counts_within(y, reach, "inclusive")
         k = np.full(len(x), self.k)
         if atom.any():
@@ -278,11 +282,6 @@ class MixedKSG:
         if self.form == "paper":
             return float(digamma(self.k) + np.log(n) - 2 * np.log(self.k + 1)), "ψ(k) + log n − 2 log(k+1)"
         return float(np.log(n) - digamma(self.k)), "log n − ψ(k)"
-
-
-def _offset(x: Samples, *, standardize: bool) -> float:
-    """The largest coordinate in the units in which distances are measured."""
-    return float((np.abs(x).max(axis=0) / (column_std(x) if standardize else 1.0)).max())
 
 
 def _as_numbers(x: SamplesLike, name: str) -> SamplesLike:

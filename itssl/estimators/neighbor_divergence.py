@@ -19,7 +19,7 @@ from itssl.estimate import Bias, Estimate, EstimateWarning, Reference
 from itssl.estimators.diagnosis import small_sample_warnings, support_warnings, tie_warnings
 from itssl.estimators.drift import drift
 from itssl.estimators.error_bars import NO_SUBSAMPLES, Subsamples, information_subsamples
-from itssl.estimators.standardization import canonical_order
+from itssl.estimators.standardization import canonical_order, location, scaled
 from itssl.kernels.cross_neighbors import cross_distances
 from itssl.kernels.linalg import column_std
 from itssl.kernels.neighbors import METRICS, Metric, neighbors
@@ -33,8 +33,8 @@ class WangKulkarniVerdu:
     other x and ν_k(i) that to its k-th neighbor among the y. Both densities are k-neighbor estimates with one k, so
     that volumes and ψ(k) cancel.
 
-    ``standardize`` subtracts the mean of x and divides by the standard deviations of x, from both samples: a common
-    invertible map, which changes no divergence and frees the value of the units. No clipping at zero, no
+    ``standardize`` divides both samples by the standard deviations of x (and subtracts its mean where that is large):
+    a common invertible map, which changes no divergence and frees the value of the units. No clipping at zero, no
     jitter.
 
     The bias has no fixed direction. It comes from rows of x where Q has few draws, and is negative where these carry
@@ -85,9 +85,7 @@ class WangKulkarniVerdu:
                 raise SampleError(
                     f"{name}: expected at least {least} rows for k = {self.k}, got {rows}; draw more or use a smaller k"
                 )
-        u, v = (
-            ((x - x.mean(axis=0)) / column_std(x), (y - x.mean(axis=0)) / column_std(x)) if self.standardize else (x, y)
-        )
+        u, v = (scaled(x), (y - location(x)) / column_std(x)) if self.standardize else (x, y)
         terms = self._terms(u, v)
         with np.errstate(invalid="ignore"):  # inf − inf among copies is nan, as documented
             value = float(terms.mean())

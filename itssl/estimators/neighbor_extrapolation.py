@@ -27,6 +27,7 @@ from jaxtyping import Float, Int
 from itssl.arrays import SampleError, Samples
 from itssl.estimate import student_quantile
 from itssl.estimators.error_bars import BLOCKS, PARTITIONS, subsampling_standard_error
+from itssl.estimators.standardization import location
 from itssl.kernels.linalg import column_std, covariance, log_determinant
 
 SCALES = 16
@@ -163,17 +164,17 @@ def neighbor_summary(
 
 
 def whitened(x: Samples) -> tuple[Samples, float]:
-    """x mapped to unit sample covariance, y = L⁻¹(x − x̄), and log |det L|, so that h(x) = h(y) + log |det L|.
+    """x mapped to unit sample covariance, y = L⁻¹x up to a shift, and log |det L|, so that h(x) = h(y) + log |det L|.
 
     Columns are only standardized where they are linearly dependent to rounding. Computed coordinate by coordinate, so
     that equal rows stay equal.
 
     >>> y, log_det = whitened(np.array([[0.0, 0.0], [2.0, 0.0], [0.0, 4.0], [2.0, 4.0]]))
-    >>> print(f"{y.std(axis=0, ddof=1)} {y[:, 0] @ y[:, 1]:.1f} {np.exp(2 * log_det):.4f}")
+    >>> print(f"{y.std(axis=0, ddof=1)} {abs(np.cov(y.T)[0, 1]):.1f} {np.exp(2 * log_det):.4f}")
     [1. 1.] 0.0 7.1111
     """
     std = column_std(x)
-    y = np.asfortranarray((x - x.mean(axis=0)) / std)
+    y = np.asfortranarray((x - location(x)) / std)
     cov, log_det = covariance(y), float(np.log(std).sum())
     if not np.isfinite(log_determinant(cov)):
         return np.ascontiguousarray(y), log_det

@@ -90,10 +90,11 @@ class PairwiseMixture:
         refuse_constant_columns(x)
         require_noise_fits(self.var, x.shape[1])
         terms, found = _bound_terms(x, self.var), sample_warnings(x)
-        estimates = [
-            self._estimate(value, influence, side, saturation_warnings(value - terms.component, len(x)) + found)
-            for side, (value, influence) in (("lower", terms.lower), ("upper", terms.upper))
-        ]
+        estimates = []
+        for side, (value, influence) in (("lower", terms.lower), ("upper", terms.upper)):
+            warnings = saturation_warnings(value - terms.component, len(x)) + found
+            bias = Bias.LOWER if side == "lower" else Bias.UNKNOWN
+            estimates.append(self._estimate(value, influence, side, warnings, bias))
         return EntropyBounds(*estimates)
 
     def mutual_information(self, x: SamplesLike, y: SamplesLike, /) -> Estimate:
@@ -101,9 +102,10 @@ class PairwiseMixture:
 
         A number ``var`` is the noise of every coordinate of both blocks; a vector or matrix ``var`` describes the
         coordinates of x followed by those of y. "lower" is h_lower(x) + h_lower(y) − h_upper(x, y), "upper" the
-        reverse, so the direction is certain for that mixture. It is not for the law of the rows. Not invariant under
-        units of x or y unless var follows. Warns ``ceiling`` near log n. Raises SampleError for inadmissible
-        samples, constant columns, or a var of another dimension.
+        reverse, so the direction is certain for that mixture. It is not for the law of the rows, hence no stated
+        direction: on few rows and little noise the three entropies are log n each, and so is the value, whatever the
+        dependence. Not invariant under units of x or y unless var follows. Warns ``ceiling`` where any of the entropies
+        is near log n. Raises SampleError for inadmissible samples, constant columns, or a var of another dimension.
         """
         x, y = as_paired_samples(x, y)
         refuse_constant_columns(x)
@@ -115,16 +117,16 @@ class PairwiseMixture:
         h_xy = _bound_terms(np.hstack([x, y]), self.var)
         a, b, c = (h_x.lower, h_y.lower, h_xy.upper) if self.bound == "lower" else (h_x.upper, h_y.upper, h_xy.lower)
         value = a[0] + b[0] - c[0]
-        warnings = saturation_warnings(value, len(x)) + pair_warnings(x, y)
-        return self._estimate(value, a[1] + b[1] - c[1], self.bound, warnings)
+        excess = max(value, *(h[0] - of.component for h, of in ((a, h_x), (b, h_y), (c, h_xy))))
+        warnings = saturation_warnings(excess, len(x)) + pair_warnings(x, y)
+        return self._estimate(value, a[1] + b[1] - c[1], self.bound, warnings, Bias.UNKNOWN)
 
-    def _estimate(self, value: float, influence: np.ndarray, side: str, warnings: tuple) -> Estimate:
+    def _estimate(self, value: float, influence: np.ndarray, side: str, warnings: tuple, bias: Bias) -> Estimate:
         n = len(influence)
         method = repr(PairwiseMixture(self.var, "lower" if side == "lower" else "upper"))
         return Estimate(
             value=value, standard_error=influence.std(ddof=1) / np.sqrt(n), n=n,
-            bias=Bias.LOWER if side == "lower" else Bias.UPPER,
-            method=f"{method} of the noisy empirical mixture", reference=self.REFERENCE,
+            bias=bias, method=f"{method} of the noisy empirical mixture", reference=self.REFERENCE,
             warnings=warnings, diagnostics={} if isinstance(self.var, tuple) else {"var": self.var},
         )  # fmt: skip
 

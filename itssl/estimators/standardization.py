@@ -1,7 +1,7 @@
 """Samples freed of what a law's information does not depend on: location, units, scales, and the order of the rows."""
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Float, Int
 
 from itssl.arrays import Samples
 from itssl.kernels.linalg import column_std
@@ -15,6 +15,37 @@ def standardized(x: Samples) -> Samples:
            [ 0.7071,  0.7071]])
     """
     return (x - x.mean(axis=0)) / column_std(x)
+
+
+def scaled(x: Samples) -> Samples:
+    """Columns divided by their standard deviation, and first brought to :func:`location`: for nearest neighbors.
+
+    Dividing keeps the digits of all values. Subtracting the mean of a heavy-tailed column, which a few rows
+    make, would round the others away.
+
+    >>> scaled(np.array([[1.0, 1e20], [3.0, 1.0]])).round(4).tolist()
+    [[0.7071, 1.4142], [2.1213, 0.0]]
+    """
+    return (x - location(x)) / column_std(x)
+
+
+def location(x: Samples) -> Float[np.ndarray, " d"]:
+    """The mean of each column that is over 10 standard deviations away from 0, and 0 for the others.
+
+    >>> location(np.array([[1.0, 100.0], [3.0, 102.0]]))
+    array([  0., 101.])
+    """
+    mean = x.mean(axis=0)
+    return np.where(np.abs(mean) > 10 * column_std(x), mean, 0.0)
+
+
+def row_rounding(x: Samples) -> Float[np.ndarray, " n"]:
+    """For each row, rounding of its largest coordinate in units of the standard deviations: 8 ε max_j |x_ij|/s_j.
+
+    >>> row_rounding(np.array([[1.0], [3.0]])) / np.finfo(float).eps
+    array([ 5.65685425, 16.97056275])
+    """
+    return 8 * np.finfo(float).eps * np.abs(x / column_std(x)).max(axis=1)
 
 
 def normal_scores(x: Samples) -> Samples:

@@ -47,7 +47,7 @@ class TruncatedKozachenkoLeonenko:
 
     >>> x = np.random.default_rng(0).uniform(size=(1000, 3))
     >>> TruncatedKozachenkoLeonenko(lower=0.0, upper=1.0).entropy(x)
-    0.009 ± 0.022 nats (TruncatedKozachenkoLeonenko(lower=0.0, upper=1.0, k=4), n=1000)
+    0.009 ± 0.029 nats (TruncatedKozachenkoLeonenko(lower=0.0, upper=1.0, k=4), n=1000)
     """
 
     lower: SideLike

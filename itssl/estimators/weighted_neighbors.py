@@ -44,7 +44,7 @@ class WeightedKozachenkoLeonenko:
 
     >>> x = np.random.default_rng(0).normal(size=(1000, 4))
     >>> WeightedKozachenkoLeonenko().entropy(x)
-    5.607 ± 0.064 nats (WeightedKozachenkoLeonenko(k=10, metric='euclidean', whiten=True), n=1000)
+    5.607 ± 0.051 nats (WeightedKozachenkoLeonenko(k=10, metric='euclidean', whiten=True), n=1000)
     """
 
     k: int = 10

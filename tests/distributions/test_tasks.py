@@ -140,3 +140,13 @@ def test_tasks_travel_to_other_processes():
     copy = pickle.loads(pickle.dumps(task))
     np.testing.assert_array_equal(copy.sample(5, stream(0, "p"))[0], task.sample(5, stream(0, "p"))[0])
     assert copy.mutual_information.value == task.mutual_information.value
+
+
+@pytest.mark.parametrize("d", [1, 3])
+def test_information_that_rounding_would_change_is_refused(d):
+    """Asked and given agree to 1e-6 up to 12 nats a dimension; beyond, 1 − ρ² has lost its digits."""
+    for nats in (1e-3, 5.0, 12.0):
+        found = gaussian_task_with_information(nats * d, d).mutual_information.value
+        assert abs(found - nats * d) < 1e-6 * d
+    with pytest.raises(LawError, match="12 a dimension"):
+        gaussian_task_with_information(12.1 * d, d)

@@ -152,3 +152,11 @@ def test_refusals():
         LNC(k=9).mutual_information(x[:9], y[:9])
     with pytest.raises(ParameterError, match=r"alpha: expected a number in \(0, 1\]"):
         LNC(alpha=1.5)
+
+
+def test_one_distant_row_does_not_make_the_others_flat():
+    x, y = stream(0, "distant").normal(size=(2, 300, 1))
+    x[0] = 1e15
+    found = LNC().mutual_information(x, y)
+    assert np.isfinite(found.value)
+    assert "deterministic" not in {w.code for w in found.warnings}

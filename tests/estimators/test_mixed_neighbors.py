@@ -318,3 +318,12 @@ def test_standard_errors_match_the_spread():
         found = [estimator.mutual_information(*draw(stream(s, "spread"), 200)) for s in range(80)]
         stated = np.sqrt(np.mean([f.standard_error**2 for f in found]))
         assert 0.75 < stated / np.std([f.value for f in found], ddof=1) < 1.45
+
+
+@pytest.mark.parametrize("form", ["program", "paper"])
+def test_one_distant_row_does_not_blur_the_others(form):
+    """Independent normals and one row at 1e15, whose rounding exceeds the distances of all other rows."""
+    x, y = stream(0, "distant").normal(size=(2, 300, 1))
+    plain = MixedKSG(form=form).mutual_information(x, y).value
+    x[0] = 1e15
+    assert abs(MixedKSG(form=form).mutual_information(x, y).value - plain) < 0.5

@@ -13,8 +13,10 @@ from itssl.arrays import stream
 from itssl.choices import ParameterError, UnknownNameError
 from itssl.distributions.gaussian import Gaussian
 from itssl.distributions.tasks import linear_gaussian_views
+from itssl.estimators.extrapolated_neighbors import ExtrapolatedKozachenkoLeonenko
 from itssl.estimators.nearest_neighbors import log_ball_volumes, log_unit_ball_volume
-from itssl.estimators.standardization import standardized
+from itssl.estimators.standardization import scaled, standardized
+from itssl.estimators.weighted_neighbors import WeightedKozachenkoLeonenko
 from itssl.testing.strategies import samples
 
 EPS = np.finfo(float).eps
@@ -267,3 +269,15 @@ def test_standard_error_matches_the_spread():
     spread = np.std([f.value for f in found], ddof=1)
     stated = np.sqrt(np.mean([f.standard_error**2 for f in found]))
     assert 0.8 < stated / spread < 1.25  # 100 seeds: the spread itself is known to ±7 %
+
+
+@pytest.mark.parametrize("sigma", [9.0, 12.0])
+def test_heavy_tails_keep_their_digits(sigma):
+    """exp(σ g): the mean, made by a few rows, must not be subtracted from the others. Entropy: h(σ g) + E σ g."""
+    x, y = np.exp(sigma * stream(0, "lognormal").normal(size=(2, 1000, 1)))
+    small = [scaled(z)[z < np.quantile(z, 0.25)] for z in (x, y)]
+    assert all(len(np.unique(z)) == 250 for z in small)
+    assert np.isfinite(ExtrapolatedKozachenkoLeonenko().entropy(x).value)
+    assert np.isfinite(WeightedKozachenkoLeonenko().entropy(x).value)
+    one, other = KSG().mutual_information(x, y), KSG(standardize=False).mutual_information(x / x.std(), y / y.std())
+    assert one.value == pytest.approx(other.value, abs=0.01)

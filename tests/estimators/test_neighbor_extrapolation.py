@@ -97,7 +97,7 @@ def test_a_summary_takes_one_search_a_block_and_its_errors_from_the_same_blocks(
         return table[rows].mean(axis=0)
 
     weights = extrapolation_weights(SCALES, ())
-    found = neighbor_summary(entropies, n, 3, weights)
+    found = neighbor_summary(entropies, np.arange(n), 3, weights)
     hull = found.interval_rule
     assert hull is not None
     assert len(calls) == 1 + 8 * 4
@@ -114,11 +114,11 @@ def test_a_summary_takes_one_search_a_block_and_its_errors_from_the_same_blocks(
 def test_without_edges_or_neighbors_there_are_fewer_candidates():
     table = stream(0, "table").normal(size=(400, SCALES))
     weights = extrapolation_weights(4, ())
-    smooth = neighbor_summary(lambda rows: table[rows].mean(axis=0), 400, 2, weights, edges=False)
+    smooth = neighbor_summary(lambda rows: table[rows].mean(axis=0), np.arange(400), 2, weights, edges=False)
     assert smooth.interval_rule is not None
     assert len(smooth.interval_rule.values) == 2
     assert list(smooth.diagnostics) == ["interior_extrapolation_nats"]
-    few = neighbor_summary(lambda rows: table[rows, :4].mean(axis=0), 400, 2, weights)
+    few = neighbor_summary(lambda rows: table[rows, :4].mean(axis=0), np.arange(400), 2, weights)
     assert few.interval_rule is None
     assert few.standard_error > 0
 
@@ -126,10 +126,10 @@ def test_without_edges_or_neighbors_there_are_fewer_candidates():
 def test_minus_infinity_passes_and_makes_no_interval():
     table = stream(0, "table").normal(size=(400, SCALES))
     table[7, 0] = -np.inf
-    plain = neighbor_summary(lambda rows: table[rows].mean(axis=0), 400, 2, extrapolation_weights(4, ()))
+    plain = neighbor_summary(lambda rows: table[rows].mean(axis=0), np.arange(400), 2, extrapolation_weights(4, ()))
     assert np.isfinite([plain.value, plain.standard_error]).all()
     assert plain.interval_rule is None  # the extrapolations use the first neighbor
-    mixed = neighbor_summary(lambda rows: table[rows].mean(axis=0), 400, 2, extrapolation_weights(4, (1.0,)))
+    mixed = neighbor_summary(lambda rows: table[rows].mean(axis=0), np.arange(400), 2, extrapolation_weights(4, (1.0,)))
     assert mixed.value == -np.inf
     assert np.isnan(mixed.standard_error)
 

@@ -85,7 +85,7 @@ def test_finds_gaussian_entropy_in_five_dimensions_where_the_plain_one_is_off():
 
 
 def test_interval_reaches_over_the_extrapolations():
-    found = WeightedKozachenkoLeonenko().entropy(stream(0, "hull").uniform(size=(1000, 5)))
+    found = WeightedKozachenkoLeonenko().entropy(stream(0, "hull").uniform(size=(4000, 5)))
     low, high = found.interval(0.95)
     assert low < found.diagnostics["edge_extrapolation_nats"] < found.value < high
     assert low < 0 < high
