@@ -156,7 +156,7 @@ def as_comparable_samples(
 def as_matrix(z: Any, *, name: str = "z") -> tuple[ModuleType, Any]:
     """Admit z for a differentiable function: its namespace and z itself, kind, dtype and gradients kept.
 
-    Returns (numpy or torch, array of shape (n, d)). Lists and DataFrames become numpy arrays.
+    Returns (numpy or torch, array of shape (n, d)). Lists and DataFrames become numpy arrays, half precision single.
     Raises SampleError / SampleTypeError as :func:`as_samples`, except that z must already be 2-D.
 
     >>> xp, z = as_matrix([[0.0, 1.0], [2.0, 3.0]])
@@ -165,9 +165,12 @@ def as_matrix(z: Any, *, name: str = "z") -> tuple[ModuleType, Any]:
     """
     xp = namespace(z)
     if xp is np:
-        z = _as_real_array(z, name) if not isinstance(z, np.ndarray) or z.dtype.kind != "f" else z
+        if type(z) is not np.ndarray or z.dtype not in (np.float32, np.float64):
+            z = _as_real_array(z, name)
     elif not z.dtype.is_floating_point:
         raise SampleTypeError(f"{name}: expected a floating-point tensor, got {z.dtype}; use {name}.double()")
+    elif z.dtype.itemsize < 4:
+        z = z.float()  # half precision: its linear algebra does not exist
     if z.ndim != 2 or z.shape[0] < 2 or z.shape[1] < 1:
         raise SampleError(f"{name}: expected shape (n, d) with n >= 2, got {tuple(z.shape)}; reshape to one row a draw")
     if not bool(xp.isfinite(z).all()):
@@ -192,6 +195,21 @@ two views of one input
             "row i of both must embed two views of one input"
         )
     return xp, a, b
+
+
+def take_rows(z: Any, rows: Any) -> Any:
+    """The chosen rows of an array, list, tensor, DataFrame or Series, whose kind stays; frames are relabeled alike.
+
+    >>> take_rows(["a", "b", "c"], np.array([2, 0]))
+    array(['c', 'a'], dtype='<U1')
+    """
+    if hasattr(z, "iloc"):
+        return z.iloc[rows].set_axis(z.index[: len(rows)], axis=0)
+    if is_torch(z):
+        import torch
+
+        return z[torch.as_tensor(rows, device=z.device)]
+    return np.asarray(z)[rows]
 
 
 def refuse_constant_columns(x: Samples, *, name: str = "x") -> None:

@@ -132,3 +132,16 @@ def test_streams_differ_by_seed_and_path():
 def test_seed_is_a_natural_number(seed):
     with pytest.raises(SampleTypeError, match="seed: expected a non-negative integer"):
         stream(seed)
+
+
+def test_as_matrix_refuses_masks_and_widens_what_linear_algebra_lacks():
+    z = np.arange(6.0).reshape(3, 2)
+    with pytest.raises(SampleTypeError, match="masked"):
+        as_matrix(np.ma.masked_array(z, mask=z > 4))
+    for kind in (np.float16, np.longdouble):
+        assert as_matrix(z.astype(kind))[1].dtype == np.float64
+    for kind in (torch.float16, torch.bfloat16):
+        tensor = torch.tensor(z, dtype=kind, requires_grad=True)
+        widened = as_matrix(tensor)[1]
+        assert widened.dtype == torch.float32
+        assert widened.requires_grad

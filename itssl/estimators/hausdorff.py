@@ -3,10 +3,13 @@
 import math
 from dataclasses import dataclass
 
+import numpy as np
+
 from itssl.arrays import SampleError, Samples, SamplesLike, as_samples, refuse_constant_columns
 from itssl.choices import require_count
-from itssl.estimate import Bias, Estimate, Reference
+from itssl.estimate import Bias, Estimate, EstimateWarning, Reference
 from itssl.estimators.diagnosis import small_sample_warnings, tie_warnings
+from itssl.estimators.error_bars import value_only
 from itssl.estimators.nearest_neighbors import log_ball_volumes
 from itssl.estimators.neighbor_extrapolation import (
     extrapolation_weights,
@@ -17,6 +20,9 @@ from itssl.estimators.neighbor_extrapolation import (
 )
 from itssl.estimators.standardization import canonical_order
 from itssl.kernels.linalg import whitening
+
+_ENOUGH = 100
+"""Distinct rows from which a given dimension is compared with the estimated one."""
 
 
 @dataclass(frozen=True)
@@ -67,8 +73,9 @@ class HausdorffEntropy:
         """Entropy of x, shape (n, d) with n > k, relative to ℋ^m, in nats; m is ``diagnostics["hausdorff_dimension"]``.
 
         For m < d it is relative to the Hausdorff measure of the manifold, not to volume in R^d. Standard error by
-        subsampling. A row with k copies makes the value −inf; any copy adds the warning ``ties``. Raises SampleError
-        for m above the linear rank of x, an m that x leaves open, n ≤ k, constant columns and inadmissible samples.
+        subsampling. A given m that the rows contradict adds the warning ``dimension_mismatch``. A row with k copies
+        makes the value −inf; any copy adds the warning ``ties``. Raises SampleError for m above the linear rank of x,
+        an m that x leaves open, n ≤ k, constant columns and inadmissible samples.
         """
         x = as_samples(x)
         refuse_constant_columns(x)
@@ -90,15 +97,19 @@ class HausdorffEntropy:
             value=found.value, standard_error=found.standard_error, degrees_of_freedom=found.degrees_of_freedom,
             n=n, bias=Bias.UNKNOWN, method=repr(self), reference=self.REFERENCE, interval_rule=found.interval_rule,
             diagnostics={"hausdorff_dimension": m, **reported, **found.diagnostics},
-            warnings=tie_warnings(x) + small_sample_warnings(found.standard_error, found.value, n),
+            warnings=_dimension_warnings(m, reported.get("estimated_dimension", m)) + tie_warnings(x)
+            + small_sample_warnings(found.standard_error, found.value, n),
         )  # fmt: skip
 
     def _dimension(self, x: Samples) -> tuple[int, dict[str, float]]:
         """m, and its estimate where it was not given."""
-        if self.dimension is not None:
-            return self.dimension, {}
         from itssl.estimators.intrinsic_dimension import intrinsic_dimension
 
+        if self.dimension is not None:
+            if len(np.unique(x, axis=0)) < _ENOUGH:
+                return self.dimension, {}
+            with value_only():
+                return self.dimension, {"estimated_dimension": intrinsic_dimension(x).value}
         found = intrinsic_dimension(x)
         low, high = found.interval(0.95)
         if not math.isfinite(high - low) or round(low) != round(high) or round(low) < 1:
@@ -110,3 +121,17 @@ class HausdorffEntropy:
             "estimated_dimension": found.value,
             "estimated_dimension_standard_error": found.standard_error,
         }
+
+
+def _dimension_warnings(m: int, estimated: float) -> tuple[EstimateWarning, ...]:
+    """Code ``dimension_mismatch``: the sample looks half a dimension, and a quarter of m, away from m."""
+    if abs(estimated - m) <= max(0.5, 0.25 * m):
+        return ()
+    return (
+        EstimateWarning(
+            code="dimension_mismatch",
+            message=f"x looks {estimated:.2g}-dimensional to nearest neighbors; relative to the measure of "
+            f"dimension {m} the entropy is then {'+inf' if estimated > m else '-inf'}, and the value moves on with n",
+            cure="leave dimension out, or see intrinsic_dimension(x) on more rows",
+        ),
+    )

@@ -15,7 +15,8 @@ from itssl.arrays import (
 )
 from itssl.choices import ParameterError, require_positive
 from itssl.estimate import Bias, Estimate, Reference
-from itssl.estimators.diagnosis import pair_warnings, sample_warnings
+from itssl.estimators.adequacy import covariance_warnings
+from itssl.estimators.diagnosis import pair_warnings, sample_warnings, small_sample_warnings
 from itssl.estimators.error_bars import jackknife_standard_error
 from itssl.estimators.standardization import canonical_order, in_units_of_its_own
 from itssl.kernels.linalg import LOG_2PI, covariance, log_determinant
@@ -96,9 +97,11 @@ class LogDet:
             return float(logdet_entropy(units, ridge=1 / self.beta)) + d * log_std
 
         error, freedom = jackknife_standard_error(value, canonical_order(x))
+        found = value(slice(None))
         return Estimate(
-            value=value(slice(None)), standard_error=error, degrees_of_freedom=freedom, n=n, bias=Bias.UNKNOWN,
-            method=repr(self), reference=self.REFERENCE, warnings=sample_warnings(x),
+            value=found, standard_error=error, degrees_of_freedom=freedom, n=n, bias=Bias.UNKNOWN,
+            method=repr(self), reference=self.REFERENCE,
+            warnings=covariance_warnings(n, d) + sample_warnings(x) + small_sample_warnings(error, found, n),
             diagnostics={"logdet_nats": float(logdet_capacity(in_units_of_its_own(x)[0], beta=self.beta))},
         )  # fmt: skip
 
@@ -119,9 +122,12 @@ class LogDet:
             return of_x + of_y - of_both
 
         error, freedom = jackknife_standard_error(value, canonical_order(x, y))
+        found, (n, d) = value(slice(None)), (len(x), x.shape[1] + y.shape[1])
         return Estimate(
-            value=value(slice(None)), standard_error=error, degrees_of_freedom=freedom, n=len(x), bias=Bias.UNKNOWN,
-            method=f"{self!r} of the noisy Gaussian", reference=self.REFERENCE, warnings=pair_warnings(x, y),
+            value=found, standard_error=error, degrees_of_freedom=freedom, n=len(x), bias=Bias.UNKNOWN,
+            method=f"{self!r} of the noisy Gaussian", reference=self.REFERENCE,
+            warnings=covariance_warnings(n, d, name="x and y") + pair_warnings(x, y)
+            + small_sample_warnings(error, found, n),
         )  # fmt: skip
 
 

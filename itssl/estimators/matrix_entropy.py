@@ -16,14 +16,23 @@ from itssl.arrays import (
     refuse_constant_columns,
 )
 from itssl.choices import require_positive
-from itssl.estimate import Bias, Estimate, Reference
-from itssl.estimators.diagnosis import ceiling_warnings, pair_warnings, sample_warnings
+from itssl.estimate import Bias, Estimate, EstimateWarning, Reference
+from itssl.estimators.diagnosis import ceiling_warnings, pair_warnings, sample_warnings, small_sample_warnings
 from itssl.estimators.error_bars import jackknife_standard_error
 from itssl.estimators.standardization import canonical_order, in_units_of_its_own
 from itssl.kernels.neighbors import tiles
 
 LARGEST = 4096
 """The most rows whose n×n Gram matrix is diagonalized: 128 MiB."""
+
+
+_NEARLY_ONE = 1e-5
+"""|α − 1| up to which the entropy is expanded to first order: the next term is about 1e-10."""
+
+_NO_JACKKNIFE = EstimateWarning(
+    code="no_error_bar", message="above 1000 rows the jackknife of 40 eigenvalue problems is left out",
+    cure="use alpha=2, which needs no eigenvalues, or fewer rows",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -103,7 +112,8 @@ class MatrixRenyi:
         return Estimate(
             value=found, standard_error=error, degrees_of_freedom=freedom, n=n, bias=Bias.UNKNOWN,
             method=f"{self!r}, not Shannon", reference=self.REFERENCE,
-            warnings=warnings + ceiling_warnings(found, float(np.log(n)), "log n"),
+            warnings=warnings + ceiling_warnings(found, float(np.log(n)), "log n")
+            + (small_sample_warnings(error, found, n) if cheap else (_NO_JACKKNIFE,)),
         )  # fmt: skip
 
 
@@ -127,8 +137,12 @@ def matrix_renyi_entropy(gram: Float[Any, "n n"], *, alpha: float) -> Float[Any,
     if alpha == 2:
         return -xp.log((normalized**2).sum())
     values = xp.linalg.eigvalsh((normalized + normalized.T) / 2)
-    positive = values[values > 0]  # 0 log 0 = 0; rounding leaves tiny negative ones
-    return -(positive * xp.log(positive)).sum() if alpha == 1 else xp.log((positive**alpha).sum()) / (1 - alpha)
+    positive = values[values > len(values) * xp.finfo(values.dtype).eps * values[-1]]  # the others are rounding
+    logs = xp.log(positive)
+    if abs(alpha - 1) < _NEARLY_ONE:  # S + (1 − α)/2 Var log λ: the quotient below would cancel
+        mean = (positive * logs).sum()
+        return -mean + (1 - alpha) / 2 * (positive * (logs - mean) ** 2).sum()
+    return (alpha * logs[-1] + xp.log(xp.exp(alpha * (logs - logs[-1])).sum())) / (1 - alpha)
 
 
 def gaussian_gram(z: Float[Any, "n d"], *, bandwidth: float) -> Float[Any, "n n"]:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from itssl.arrays import SampleError, SamplesLike, as_paired_samples, stream
+from itssl.arrays import SampleError, SamplesLike, stream, take_rows
 from itssl.choices import require_count
 from itssl.estimate import Estimate
 from itssl.estimators.error_bars import value_only
@@ -41,13 +41,14 @@ class PermutationTest:
 
 
 def permutation_test(
-    x: SamplesLike, y: SamplesLike, *, method: Any = "ksg", permutations: int = 199, seed: int = 0, **options: Any
+    x: SamplesLike, y: Any, *, method: Any = "ksg", permutations: int = 199, seed: int = 0, **options: Any
 ) -> PermutationTest:
     """Test of independence of x and y whose level holds for every estimator, biased or not, and every law.
 
     The rows of y are shuffled; under independence the observed value is exchangeable with the shuffled ones, so
     p = (1 + #{shuffled ≥ observed})/(1 + permutations) is at most u with probability at most u [1]. ``method`` and
-    ``options`` as in :func:`itssl.mutual_information`. The mean over shuffles shows the estimator's bias at I = 0.
+    ``options`` as in :func:`itssl.mutual_information`; y may be whatever that method admits, labels too for "ross". The
+    mean over shuffles shows the estimator's bias at I = 0.
 
     References
     ----------
@@ -62,15 +63,14 @@ def permutation_test(
 
     require_count("permutations", permutations)
     chosen = named_estimator(method, "mutual_information", **options)
-    x, y = as_paired_samples(x, y)
-    observed = chosen.mutual_information(x, y)
+    observed = chosen.mutual_information(x, y)  # it admits or refuses: numbers, or labels for Ross
     if np.isnan(observed.value):
         raise SampleError(f"x and y: expected an estimate, got nan from {observed.method}; see its warnings")
     shuffled = []
     with value_only():
         for i in tqdm(range(permutations), desc="permutations", delay=5, leave=False):
-            rows = stream(seed, "permutation", i).permutation(len(y))
-            shuffled.append(chosen.mutual_information(x, y[rows]).value)
+            rows = stream(seed, "permutation", i).permutation(observed.n)
+            shuffled.append(chosen.mutual_information(x, take_rows(y, rows)).value)
     return PermutationTest(
         observed=observed,
         reached=sum(value >= observed.value for value in shuffled),

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from itssl.arrays import SampleError, Samples, SamplesLike, as_paired_samples, refuse_constant_columns, stream
 from itssl.choices import ParameterError, require_count
 from itssl.estimate import Bias, Estimate, Reference
-from itssl.estimators.diagnosis import joint_support_warnings, tie_warnings
+from itssl.estimators.diagnosis import joint_support_warnings, small_sample_warnings, tie_warnings
 from itssl.estimators.error_bars import subsampling_standard_error, value_only
 from itssl.estimators.nearest_neighbors import KSG
 from itssl.estimators.standardization import canonical_order, in_units_of_its_own
@@ -93,7 +93,8 @@ class Sliced:
         return Estimate(
             value=float(values.mean()), standard_error=float(np.hypot(of_slices, of_rows)), degrees_of_freedom=freedom,
             n=len(x), bias=Bias.UNKNOWN, method=f"{self!r}, sliced information", reference=self.REFERENCE,
-            warnings=tie_warnings(x) + tie_warnings(y, name="y") + joint_support_warnings(x, y),
+            warnings=tie_warnings(x) + tie_warnings(y, name="y") + joint_support_warnings(x, y)
+            + small_sample_warnings(of_rows, float(values.mean()), len(x)),
             diagnostics={"standard_error_slices": of_slices, "standard_error_rows": of_rows},
         )  # fmt: skip
 

@@ -89,7 +89,7 @@ def canonical_order(*samples: Samples) -> Int[np.ndarray, " n"]:
     >>> canonical_order(x), canonical_order(1e9 * x[::-1])
     (array([1, 2, 0]), array([1, 0, 2]))
     """
-    sums = sum(standardized(x).sum(axis=1) for x in samples).round(9)
+    sums = np.sum([standardized(x).sum(axis=1) for x in samples], axis=0).round(9)
     order = np.argsort(sums, kind="stable")
     if (np.diff(sums[order]) > 0).all():
         return order

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from itssl.arrays import Samples, SamplesLike, as_paired_samples, refuse_constant_columns
+from itssl.arrays import SampleError, Samples, SamplesLike, as_paired_samples, refuse_constant_columns
 from itssl.choices import ParameterError, require_positive
 from itssl.estimate import Bias, Estimate, EstimateWarning, Reference
 from itssl.estimators import variational_bounds as bounds
@@ -261,6 +261,8 @@ class BarberAgakov(TrainingConfig):
         given = self.entropy_y
         if isinstance(given, Estimate) and given.units != "nats":
             raise ParameterError(f"entropy_y: expected nats, got {given}; pass the estimate before .in_bits()")
+        if isinstance(given, Estimate) and not np.isfinite(given.value):
+            raise ParameterError(f"entropy_y: expected a finite entropy, got {given}; without a density there is none")
         if given is None or isinstance(given, Estimate | EntropyEstimator):
             return
         if isinstance(given, bool) or not isinstance(given, int | float | np.number) or not np.isfinite(given):
@@ -272,6 +274,11 @@ class BarberAgakov(TrainingConfig):
         """The bound on held-out rows, in nats; otherwise as :meth:`CLUB.mutual_information`."""
         x, y = _admitted(x, y)
         entropy = self._entropy(y[canonical_order(x, y)])
+        if not np.isfinite(entropy.value):
+            raise SampleError(
+                f"y: expected a finite entropy, got {entropy}; rows that repeat have no density. "
+                "Pass entropy_y=..., or swap x and y"
+            )
         parts = split(x, y, self, exchangeable=False)
         network, run = _conditional_density(self, parts)
         to_units = -float(np.log(parts.std_y).sum())  # the density of y from that of its standardized form

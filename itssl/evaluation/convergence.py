@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from itssl.arrays import as_paired_samples, as_samples, stream
+from itssl.arrays import SampleError, as_samples, stream, take_rows
 from itssl.choices import ParameterError, require_count
 from itssl.estimate import Bias, Estimate, format_with_error
 from itssl.estimators.trust import require_pandas
@@ -263,12 +263,17 @@ def _source(given: Any) -> tuple[str, Estimate | None, _Draw, int | None]:
     pair = isinstance(given, tuple)
     if pair and len(given) != 2:
         raise ParameterError(f"truth_or_data: expected a pair (x, y), got a tuple of {len(given)}")
-    data = as_paired_samples(*given) if pair else (as_samples(given),)
+    data = given if pair else (as_samples(given),)  # what pairs may hold, labels perhaps, the method decides
     n_all = len(data[0])
+    if len(data[-1]) != n_all:
+        raise SampleError(
+            f"truth_or_data: expected the same number of rows, got {n_all} and {len(data[-1])}; row i of both must "
+            "come from the same draw"
+        )
 
     def draw(n: int, rng: np.random.Generator) -> tuple[Any, ...]:
         rows = np.sort(rng.permutation(n_all)[:n])
-        return tuple(x[rows] for x in data)
+        return tuple(take_rows(x, rows) for x in data)
 
     return "mutual_information" if pair else "entropy", None, draw, n_all
 

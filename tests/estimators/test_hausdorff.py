@@ -133,3 +133,12 @@ def test_copies_are_reported():
     found = HausdorffEntropy(dimension=1, k=1).entropy(x)
     assert found.value == -np.inf
     assert [w.code for w in found.warnings] == ["ties"]
+
+
+@pytest.mark.parametrize(("given", "warned"), [(1, True), (2, False), (3, True)])
+def test_a_wrong_dimension_is_warned_of(given, warned):
+    """A sheet in space, bent: two-dimensional, of linear rank 3."""
+    u = stream(0, "sheet").uniform(size=(1000, 2))
+    found = HausdorffEntropy(dimension=given).entropy(np.column_stack([u, u[:, 0] ** 2]))
+    assert ("dimension_mismatch" in {w.code for w in found.warnings}) is warned
+    assert found.diagnostics["estimated_dimension"] == pytest.approx(2, abs=0.2)

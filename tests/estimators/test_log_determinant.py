@@ -114,3 +114,10 @@ def test_standard_error_matches_the_spread():
         found = [estimate(z) for z in draws]
         stated = np.sqrt(np.mean([f.standard_error**2 for f in found]))
         assert 0.8 < stated / np.std([f.value for f in found], ddof=1) < 1.25
+
+
+def test_few_rows_are_warned_of():
+    x = stream(0, "few").normal(size=(11, 3))
+    for found in (LogDet(beta=10.0).entropy(x), LogDet(beta=10.0).mutual_information(x[:, :1], x[:, 1:])):
+        assert [w.code for w in found.warnings] == ["small_sample_for_dimension"]
+    assert "no_error_bar" in {w.code for w in LogDet(beta=10.0).entropy(x[:3, :1]).warnings}

@@ -95,3 +95,24 @@ def test_is_labelled_not_shannon_and_refuses_what_it_cannot_hold():
         MatrixRenyi(alpha=1.0).entropy(stream(0, "n").normal(size=(LARGEST + 1, 1)))
     with pytest.raises(SampleError, match="gram: expected a finite square matrix"):
         matrix_renyi_entropy(np.zeros((3, 3)), alpha=2)
+
+
+@pytest.mark.parametrize("alpha", [0.01, 1 - 1e-7, 1.0, 1 + 1e-7, 1 + 1e-4, 3000.0])
+def test_every_order_against_logs_of_the_known_spectrum(alpha):
+    """Eigenvalues 1/2 and 32 equal ones beside zeros that rounding does not keep at zero."""
+    spectrum = np.r_[np.full(8, 0.0), np.full(32, 0.5 / 32), 0.5]
+    rotation = np.linalg.qr(stream(0, "spectrum").normal(size=(41, 41)))[0]
+    gram = (rotation * spectrum) @ rotation.T
+    if abs(alpha - 1) < 1e-6:
+        mean = 0.5 * np.log(0.5 / 32) + 0.5 * np.log(0.5)
+        expected = -mean + (1 - alpha) / 2 * (np.log(32) / 2) ** 2  # log λ takes two values, each with weight 1/2
+    else:
+        expected = np.logaddexp(np.log(32) + alpha * np.log(0.5 / 32), alpha * np.log(0.5)) / (1 - alpha)
+    assert float(matrix_renyi_entropy(gram, alpha=alpha)) == pytest.approx(expected, rel=1e-9)
+    assert float(matrix_renyi_entropy(torch.tensor(gram), alpha=alpha)) == pytest.approx(expected, rel=1e-9)
+
+
+def test_no_error_bar_is_said():
+    found = MatrixRenyi(alpha=1.5).entropy(stream(0, "many").normal(size=(1001, 1)))
+    assert np.isnan(found.standard_error)
+    assert "no_error_bar" in {w.code for w in found.warnings}

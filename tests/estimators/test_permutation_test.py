@@ -1,6 +1,7 @@
 """The permutation test: its level, its power, and that p is never zero."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from itssl.arrays import stream
@@ -47,3 +48,14 @@ def test_bad_configuration():
         permutation_test(x, x, permutations=0)
     with pytest.raises(UnknownNameError, match="method"):
         permutation_test(x, x, method="nothing")
+
+
+def test_labels_are_shuffled_as_they_are():
+    """What `choose` recommends for labels can be tested: text, a list, a pandas column, integers for MixedKSG."""
+    x = stream(0, "labels").normal(size=(80, 1))
+    labels = np.where(x[:, 0] > 0, "high", "low")
+    for held in (labels, labels.tolist(), pd.Series(labels)):
+        assert permutation_test(x, held, method="ross", permutations=19).p_value == 0.05
+    assert permutation_test(x, (x > 0).astype(int), method="mixed_ksg", permutations=19).p_value == 0.05
+    frames = pd.DataFrame(x, index=np.arange(80)[::-1]), pd.DataFrame(x + 1, index=np.arange(80)[::-1])
+    assert permutation_test(*frames, permutations=19).p_value == 0.05

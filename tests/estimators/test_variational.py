@@ -213,3 +213,11 @@ def test_lower_bounds_stay_below_on_average(kind):
     found = [kind(steps=600, seed=s).mutual_information(*task.sample(600, stream(s, "average"))) for s in range(40)]
     values = np.array([f.value for f in found])
     assert values.mean() < task.mutual_information.value + 4 * values.std(ddof=1) / np.sqrt(40)
+
+
+def test_barber_agakov_needs_a_finite_entropy():
+    x = stream(0, "tied").normal(size=(60, 1))
+    with pytest.raises(SampleError, match="y: expected a finite entropy"):
+        BarberAgakov(steps=5).mutual_information(x, np.repeat(x[:6], 10, axis=0))
+    with pytest.raises(ParameterError, match="entropy_y: expected a finite entropy"):
+        BarberAgakov(entropy_y=Estimate(value=-np.inf, standard_error=0.0, n=9, bias=Bias.EXACT, method="stated"))

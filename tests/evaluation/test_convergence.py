@@ -13,6 +13,7 @@ from itssl.arrays import SampleError, stream
 from itssl.choices import ParameterError
 from itssl.distributions.gaussian import Gaussian
 from itssl.distributions.tasks import linear_gaussian_views
+from itssl.estimators.mixed_neighbors import Ross
 from itssl.estimators.nearest_neighbors import log_ball_volumes
 from itssl.estimators.neighbor_extrapolation import neighbor_entropies
 from itssl.evaluation.convergence import DATA_SHARES, TRUTH_SIZES, Convergence, convergence
@@ -307,3 +308,9 @@ def test_bad_data_are_refused():
         convergence(KSG(), (x, x[:20]))
     with pytest.raises(SampleError, match="finite"):
         convergence(GaussianPlugin(), np.full((30, 2), np.nan))
+
+
+def test_pairs_with_labels():
+    x = stream(0, "labels").normal(size=(200, 1))
+    found = convergence(Ross(), (x, np.where(x[:, 0] > 0, "high", "low")), sizes=[50, 100])
+    assert [row.n for row in found.rows] == [50, 100]
