@@ -5,10 +5,17 @@ Codes are stable. Which estimates carry what, and what only :func:`itssl.estimat
 - every estimate of samples (:func:`sample_warnings`, :func:`pair_warnings`; a sort and a singular value decomposition):
   ``ties``, ``atoms``, ``integers``, ``singular_support``, ``small_sample_for_dimension`` (for n ≤ d),
   ``deterministic``; where they apply ``ceiling`` and ``no_error_bar``;
-- nearest-neighbor estimates too (:mod:`itssl.estimators.adequacy`; a neighbor search among 1,000 rows):
+- entropies from nearest neighbors (:mod:`itssl.estimators.adequacy`; a neighbor search among 1,000 rows):
   ``low_dimensional_support``, ``high_dimension``, and ``unstandardized`` where distances depend on units;
-- ``diagnose`` alone: ``small_sample_for_dimension`` for n < 4d, ``heavy_tails``, ``neighbor_bias``,
-  ``constant_column`` (estimators refuse such data), and low-dimensional support of pairs.
+  Hausdorff's ``dimension_mismatch``;
+- informations and divergences from nearest neighbors: ``high_dimension``, ``heavy_tails``, ``neighbor_bias``
+  (:mod:`itssl.estimators.drift`); with labels ``rare_labels``, of two samples ``disjoint_support``;
+- what rests on covariances: ``small_sample_for_dimension`` for n < 4d, ``heavy_tails``, ``not_gaussian``,
+  ``shrinkage_bias``;
+- models: ``max_components``, ``small_component``, ``not_converged``, ``overfit``, ``high_variance``; histograms:
+  ``bin_width``, ``empty_bins``;
+- ``diagnose`` alone: ``neighbor_bias`` of entropies, ``constant_column`` (estimators refuse such data), and
+  low-dimensional support of pairs.
 """
 
 from typing import NamedTuple

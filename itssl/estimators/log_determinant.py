@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from itssl.arrays import (
+    Samples,
     SamplesLike,
     as_matrix,
     as_paired_samples,
@@ -14,9 +15,9 @@ from itssl.arrays import (
     refuse_constant_columns,
 )
 from itssl.choices import ParameterError, require_positive
-from itssl.estimate import Bias, Estimate, Reference
-from itssl.estimators.adequacy import covariance_warnings
-from itssl.estimators.diagnosis import pair_warnings, sample_warnings, small_sample_warnings
+from itssl.estimate import Bias, Estimate, EstimateWarning, Reference
+from itssl.estimators.adequacy import covariance_warnings, moment_warnings
+from itssl.estimators.diagnosis import pair_warnings, small_sample_warnings
 from itssl.estimators.error_bars import jackknife_standard_error
 from itssl.estimators.standardization import canonical_order, in_units_of_its_own
 from itssl.kernels.linalg import LOG_2PI, covariance, log_determinant
@@ -101,7 +102,7 @@ class LogDet:
         return Estimate(
             value=found, standard_error=error, degrees_of_freedom=freedom, n=n, bias=Bias.UNKNOWN,
             method=repr(self), reference=self.REFERENCE,
-            warnings=covariance_warnings(n, d) + sample_warnings(x) + small_sample_warnings(error, found, n),
+            warnings=moment_warnings(x) + small_sample_warnings(error, found, n),
             diagnostics={"logdet_nats": float(logdet_capacity(in_units_of_its_own(x)[0], beta=self.beta))},
         )  # fmt: skip
 
@@ -122,13 +123,20 @@ class LogDet:
             return of_x + of_y - of_both
 
         error, freedom = jackknife_standard_error(value, canonical_order(x, y))
-        found, (n, d) = value(slice(None)), (len(x), x.shape[1] + y.shape[1])
+        found = value(slice(None))
         return Estimate(
             value=found, standard_error=error, degrees_of_freedom=freedom, n=len(x), bias=Bias.UNKNOWN,
             method=f"{self!r} of the noisy Gaussian", reference=self.REFERENCE,
-            warnings=covariance_warnings(n, d, name="x and y") + pair_warnings(x, y)
-            + small_sample_warnings(error, found, n),
+            warnings=_pair_warnings(x, y) + small_sample_warnings(error, found, len(x)),
         )  # fmt: skip
+
+
+def _pair_warnings(x: Samples, y: Samples) -> tuple[EstimateWarning, ...]:
+    """What the covariance of both blocks should carry, too few rows for their dimensions said once."""
+    found = pair_warnings(x, y)
+    if any(w.code == "small_sample_for_dimension" for w in found):
+        return found
+    return found + covariance_warnings(len(x), x.shape[1] + y.shape[1], name="x and y")
 
 
 def logdet_capacity(z: Float[Any, "n d"], *, beta: float) -> Float[Any, ""]:

@@ -82,7 +82,7 @@ class KozachenkoLeonenko:
     "chebyshev", "manhattan", or p ≥ 1 for (Σ|Δ_j|^p)^{1/p}. The bias has no fixed direction; it grows with d (Gaussian,
     n = 1000, d = 10: about +0.12 nats). Nothing is jittered or clipped.
 
-    The bias outgrows the standard error: at n = 4000 and d = 5, value ± 2 standard errors covers 41 % of the time for a
+    The bias outgrows the standard error: at n = 4000 and d = 5, value ± 2 standard errors covers 42 % of the time for a
     Gaussian law and never for an exponential one. So ``interval`` is the hull of Student's t intervals of the value and
     of two extrapolations of its bias [2, 3], see :mod:`itssl.estimators.neighbor_extrapolation`: 97 % and 100 %
     there. It covers 89 % for a Gaussian with correlations 0.8^|i−j|, because nothing is whitened here; then

@@ -121,3 +121,6 @@ def test_few_rows_are_warned_of():
     for found in (LogDet(beta=10.0).entropy(x), LogDet(beta=10.0).mutual_information(x[:, :1], x[:, 1:])):
         assert [w.code for w in found.warnings] == ["small_sample_for_dimension"]
     assert "no_error_bar" in {w.code for w in LogDet(beta=10.0).entropy(x[:3, :1]).warnings}
+    wide = stream(0, "wide").normal(size=(5, 8))
+    for found in (LogDet(beta=10.0).entropy(wide), LogDet(beta=10.0).mutual_information(wide, wide[:, :2] ** 2)):
+        assert [w.code for w in found.warnings].count("small_sample_for_dimension") == 1
