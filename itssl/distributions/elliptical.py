@@ -130,6 +130,8 @@ class Elliptical:
     def kl_divergence(self, other: "Elliptical") -> Estimate:
         """D(self‖other) in nats for one location and proportional shapes, by the radii. LawError otherwise.
 
+        SampleError for a law of another dimension.
+
         >>> print(f"{uniform_ball(2).kl_divergence(uniform_ball(2, radius=2.0)).value:.4f}")  # log 4
         1.3863
         """

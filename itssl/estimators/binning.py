@@ -174,6 +174,8 @@ def bin_width_sweep(
         64 bins: 1.088 ± 0.040 nats
     the bins move the answer from -0.00456 to 1.09 nats
     """
+    if isinstance(bins, int | np.integer):
+        raise ParameterError(f"bins: expected several numbers of bins, got {bins}; pass bins=({bins},)")
     if not len(bins):
         raise ParameterError("bins: expected at least one number of bins, got none")
     kinds = [Binning(bins=b) for b in bins]

@@ -39,6 +39,9 @@ class DiagonalComponents:
             )
         if not (self.weights > 0).all() or abs(self.weights.sum() - 1) > 8 * len(self.weights) * np.finfo(float).eps:
             raise LawError(f"weights: expected positive numbers that sum to 1, got sum {self.weights.sum():.17g}")
+        if not (np.abs(self.means) < 1e150).all():
+            largest = self.means.flat[np.abs(self.means).argmax()]  # NaN counts as the largest
+            raise LawError(f"means: expected finite numbers below 1e150 in size, got {largest}; use other units")
         if not (np.isfinite(self.variances) & (self.variances > 0)).all():
             raise LawError(f"variances: expected finite numbers > 0, got a smallest one of {self.variances.min():.3g}")
 
