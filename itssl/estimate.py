@@ -121,8 +121,8 @@ class Estimate:
         >>> print(f"{low:.2f} {high:.2f}")
         -1.96 1.96
         """
-        if isinstance(level, str) or not 0 < level < 1:
-            raise ValueError(f"level: expected a number between 0 and 1, got {level!r}; pass e.g. 0.95")
+        if not 0 < level < 1:
+            raise ValueError(f"level: expected a number between 0 and 1, got {level}; pass e.g. 0.95")
         if self.interval_rule is not None and math.isfinite(self.value):
             low, high = self.interval_rule(level)
             scale = NATS_PER_BIT if self.units == "bits" else 1.0

@@ -128,7 +128,7 @@ def binary_symmetric_images(flip: float, *, pictures: BitPictures | None = None)
     one = ExplicitLaw(d, lambda n, rng: shown.draw(draw_bits(n, rng), rng), log_one)
     return Task(
         name=f"pictures of {k} bits, flip {flip:g}", joint=ExplicitLaw(2 * d, draw_pairs, log_pair), x=one, y=one,
-        mutual_information=exact(k * (np.log(2) - binary_entropy(flip)), "binary symmetric channel"),
+        mutual_information=exact(k * _information_per_bit(flip), "binary symmetric channel"),
     )  # fmt: skip
 
 
@@ -145,11 +145,18 @@ def binary_symmetric_images_with_information(nats: float, *, pictures: BitPictur
     most = shown.bits * float(np.log(2))
     if not 0 <= nats <= most:
         raise LawError(f"nats: expected 0 to {most:.6g} with {shown.bits} bits, got {nats}; use more bits")
-    per_bit = np.log(2) - nats / shown.bits
     if nats == most:
         return binary_symmetric_images(0.0, pictures=shown)
-    flip = root_between(lambda p: binary_entropy(p) - per_bit, 0.0, 0.5, xtol=1e-300)
+    flip = root_between(lambda p: _information_per_bit(p) - nats / shown.bits, 0.0, 0.5, xtol=1e-300)
     return binary_symmetric_images(flip, pictures=shown)
+
+
+def _information_per_bit(flip: float) -> float:
+    """log 2 − H(flip) = t·artanh t + ½ log(1 − t²) at t = 1 − 2·flip; the second form keeps digits near flip = ½."""
+    t = 1 - 2 * flip
+    if abs(t) > 0.5:
+        return float(np.log(2)) - binary_entropy(flip)
+    return float(t * np.arctanh(t) + np.log1p(-t * t) / 2)
 
 
 def binary_entropy(p: float) -> float:

@@ -161,7 +161,7 @@ class BinWidthSweep:
 
 
 def bin_width_sweep(
-    x: SamplesLike, y: SamplesLike | None = None, *, bins: Sequence[int] = (4, 8, 16, 32, 64, 128)
+    x: SamplesLike, y: SamplesLike | None = None, *, bins: Sequence[int] | int = (4, 8, 16, 32, 64, 128)
 ) -> BinWidthSweep:
     """The binned entropy of x, or information of x and y, at each number of bins.
 
@@ -174,11 +174,10 @@ def bin_width_sweep(
         64 bins: 1.088 ± 0.040 nats
     the bins move the answer from -0.00456 to 1.09 nats
     """
-    if isinstance(bins, int | np.integer):
-        raise ParameterError(f"bins: expected several numbers of bins, got {bins}; pass bins=({bins},)")
-    if not len(bins):
+    counts = [bins] if isinstance(bins, int) else bins
+    if not len(counts):
         raise ParameterError("bins: expected at least one number of bins, got none")
-    kinds = [Binning(bins=b) for b in bins]
+    kinds = [Binning(bins=b) for b in counts]
     found = [kind.entropy(x) if y is None else kind.mutual_information(x, y) for kind in kinds]
     return BinWidthSweep(tuple(found), tuple(kind.bins for kind in kinds))
 

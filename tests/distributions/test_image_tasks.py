@@ -80,6 +80,13 @@ def test_built_from_its_information(nats):
     assert truth == pytest.approx(nats, abs=1e-13)
 
 
+@pytest.mark.parametrize("nats", [1e-24, 1e-12, 1e-6, 0.3])
+def test_faint_information_keeps_its_digits(nats):
+    """Near flip = ½ the difference log 2 − H would be rounding alone."""
+    truth = binary_symmetric_images_with_information(nats).mutual_information.value
+    assert truth == pytest.approx(nats, rel=1e-15 / np.sqrt(nats), abs=0)  # flip itself has steps of 1e-16
+
+
 def test_what_cannot_be_is_refused():
     with pytest.raises(ParameterError, match="read with certainty"):
         BitPictures(noise=0.5)

@@ -91,3 +91,4 @@ def test_sweep_shows_that_the_bins_decide():
     assert len(bin_width_sweep(x, bins=[5]).estimates) == 1
     with pytest.raises(ParameterError, match="bins: expected at least one"):
         bin_width_sweep(x, bins=())
+    assert bin_width_sweep(x, bins=8) == bin_width_sweep(x, bins=[8])

@@ -248,3 +248,6 @@ def test_bad_parameters():
         DiagonalComponents(np.array([0.5, 0.6]), np.zeros((2, 1)), np.ones((2, 1)))
     with pytest.raises(LawError, match="variances: expected finite"):
         DiagonalComponents(np.array([0.5, 0.5]), np.zeros((2, 1)), np.array([[1.0], [0.0]]))
+    for far in (np.nan, 1e200):
+        with pytest.raises(LawError, match="means: expected finite"):
+            DiagonalComponents(np.array([0.5, 0.5]), np.array([[0.0], [far]]), np.ones((2, 1)))
