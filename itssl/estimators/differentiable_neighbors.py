@@ -9,7 +9,7 @@ from itssl.arrays import as_matrix
 from itssl.choices import require_count
 from itssl.estimators.nearest_neighbors import log_unit_ball_volume, require_norm
 from itssl.estimators.neighbor_extrapolation import require_more_than_k
-from itssl.kernels.neighbors import NORMS, Norm, neighbors
+from itssl.kernels.neighbors import NORMS, Norm, neighbors, power_of_two
 
 
 def neighbor_entropy(z: Float[Any, "n d"], *, k: int = 4, metric: Norm = "euclidean") -> Float[Any, ""]:
@@ -36,11 +36,12 @@ def neighbor_entropy(z: Float[Any, "n d"], *, k: int = 4, metric: Norm = "euclid
     xp, z = as_matrix(z)
     n, d = z.shape
     require_more_than_k(n, k, "z")
-    found = neighbors(np.asarray(z if xp is np else z.detach().cpu().numpy(), dtype=float), k, metric)[1][:, -1]
-    away = z - z[np.ascontiguousarray(found)]
+    held = np.asarray(z if xp is np else z.detach().cpu().numpy(), dtype=float)
+    found, unit = neighbors(held, k, metric)[1][:, -1], power_of_two(held)
+    away = z / unit - z[np.ascontiguousarray(found)] / unit  # neither these nor their squares overflow
     order = NORMS[metric] if isinstance(metric, str) else metric
     distances = np.linalg.norm(away, ord=order, axis=1) if xp is np else xp.linalg.vector_norm(away, ord=order, dim=1)
     if not (distances > 0).all():
         return 0 * z.sum() - xp.inf
     constant = float(digamma(n) - digamma(k)) + log_unit_ball_volume(d, metric)
-    return constant + d * xp.log(distances).mean()
+    return constant + d * xp.log(distances).mean() + d * float(np.log(unit))

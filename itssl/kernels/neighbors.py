@@ -26,6 +26,7 @@ _THREADED = 2**14  # rows × neighbors from which threads pay for their start
 _THREADED_COUNTS = 2**9  # two cores, one column: 0.36 against 0.61 ms at 300 rows, 1.9 against 1.4 ms at 1000
 _TILE_BYTES = 2**25
 _SPARE_CANDIDATES = 8
+_SAFE_SIZE = 1e100  # beyond it, and below its inverse, squares of differences may over- or underflow
 _SAFE_ORDERS = (1.0, 2.0, np.inf)  # for other p the p-th powers of small differences underflow
 
 
@@ -37,11 +38,25 @@ def neighbors(x: Samples, k: int, metric: Norm) -> tuple[Float[np.ndarray, "n k"
     >>> neighbors(np.array([[0.0, 0.0], [1.0, 1.0]]), 1, "manhattan")[0].ravel()
     array([2., 2.])
     """
+    largest = np.abs(x).max()
+    if not 1 / _SAFE_SIZE < largest < _SAFE_SIZE and largest > 0:
+        unit = power_of_two(x)
+        distances, found = neighbors(x / unit, k, metric)
+        return distances * unit, found
     if x.shape[1] <= _TREE_DIMENSIONS:
         return _tree_neighbors(x, k, metric) if _order(metric) in _SAFE_ORDERS else _power_neighbors(x, k, metric)
     tile = _gemm_tile if _order(metric) == 2 and len(x) > k + _SPARE_CANDIDATES + 1 else _difference_tile
     parts = _map_tiles(lambda rows: tile(x, rows, k, metric), len(x), (k + _SPARE_CANDIDATES) * x.shape[1])
     return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
+
+
+def power_of_two(x: Samples) -> float:
+    """The largest power of two up to max |x|: dividing by it rounds nothing and brings x within (−2, 2); 1 if x is 0.
+
+    >>> power_of_two(np.array([[-5.0], [3.0]]))
+    4.0
+    """
+    return float(np.ldexp(1.0, np.frexp(np.abs(x).max())[1] - 1)) if x.any() else 1.0
 
 
 def marginal_counts(

@@ -44,6 +44,20 @@ def test_gradient_of_dilation_is_d():
     assert z.grad.sum(dim=0).abs().max().item() < 1e3 * EPS  # translation
 
 
+@pytest.mark.parametrize(
+    ("exponent", "dtype"), [(-600, torch.float64), (-100, torch.float32), (100, torch.float32), (600, torch.float64)]
+)
+def test_extreme_units_shift_the_value(exponent, dtype):
+    """By d log(unit); the gradient is divided by the unit. float32 ends at 2^127, its squares at 2^63."""
+    z = torch.tensor(stream(0, "units").normal(size=(50, 3)), dtype=dtype, requires_grad=True)
+    far = (z.detach() * 2.0**exponent).requires_grad_()
+    near_value, value = neighbor_entropy(z), neighbor_entropy(far)
+    assert value.item() == pytest.approx(near_value.item() + 3 * exponent * np.log(2), rel=1e-6)
+    near_value.backward()
+    value.backward()
+    torch.testing.assert_close(far.grad * 2.0**exponent, z.grad)
+
+
 def test_copies_have_no_density_and_no_gradient():
     z = torch.tensor(np.repeat(np.arange(4.0), 2)[:, None], requires_grad=True)
     value = neighbor_entropy(z, k=1)

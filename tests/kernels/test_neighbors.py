@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from itssl.arrays import stream
 from itssl.kernels import neighbors as kernel
-from itssl.kernels.neighbors import marginal_counts, neighbors, tiles
+from itssl.kernels.neighbors import METRICS, marginal_counts, neighbors, tiles
 
 ROUNDING = 16 * np.finfo(float).eps
 
@@ -103,6 +103,18 @@ def test_threads_change_nothing(threaded, monkeypatch):
     monkeypatch.setattr(kernel, "_THREADED", threaded)
     x = stream(0, "threads").normal(size=(300, 3))
     np.testing.assert_array_equal(neighbors(x, 2, "euclidean")[1], np.argsort(distance_twin(x, "euclidean"))[:, :2])
+
+
+@pytest.mark.parametrize("d", [3, 20])
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("exponent", [-1000, -560, -400, 400, 560, 1000])
+def test_extreme_units_change_nothing(metric, d, exponent):
+    """Squares of 2^±560 over- and underflow: the distances were inf or 0 there."""
+    x = stream(0, "units").normal(size=(60, d))
+    distances, found = neighbors(x, 3, metric)
+    far, found_far = neighbors(np.ldexp(x, exponent), 3, metric)
+    np.testing.assert_array_equal(found_far, found)
+    np.testing.assert_allclose(np.ldexp(far, -exponent), distances, rtol=1e-13)
 
 
 def test_uncertified_rows_are_redone(monkeypatch):
