@@ -267,10 +267,8 @@ def _path_words(path: Sequence[str | int]) -> tuple[int, ...]:
 def _as_real_array(x: SamplesLike, name: str) -> np.ndarray:
     """x as a float64 array, or SampleTypeError when it does not hold real numbers."""
     if is_torch(x):
-        tensor = x.detach().cpu()
-        x = tensor.numpy() if tensor.dtype.is_floating_point and tensor.element_size() >= 4 else _low_precision(tensor)
-    if isinstance(x, np.ma.MaskedArray):
-        raise SampleTypeError(f"{name}: expected plain numbers, got a masked array; drop the masked rows")
+        x = on_host(x)
+    refuse_masked(x, name)
     if hasattr(x, "tocoo"):
         raise SampleTypeError(f"{name}: expected a dense array, got {type(x).__name__}; use {name}.toarray()")
     _refuse_integer_columns(x, name)
@@ -302,6 +300,13 @@ def _refuse_integer_columns(x: SamplesLike, name: str) -> None:
         )
 
 
-def _low_precision(tensor: Any) -> np.ndarray:
-    """Half-precision tensors widened (bfloat16 has no numpy twin); other dtypes as they are."""
-    return (tensor.float() if tensor.dtype.is_floating_point else tensor).numpy()
+def on_host(tensor: Any) -> np.ndarray:
+    """A torch tensor without its graph as an array on the host; half precision widened (bfloat16 has no numpy twin)."""
+    tensor = tensor.detach().cpu()
+    return (tensor.float() if tensor.dtype.is_floating_point and tensor.element_size() < 4 else tensor).numpy()
+
+
+def refuse_masked(x: Any, name: str) -> None:
+    """SampleTypeError for a masked array, whose masked values numpy would hand on as numbers."""
+    if isinstance(x, np.ma.MaskedArray):
+        raise SampleTypeError(f"{name}: expected plain values, got a masked array; drop the masked rows")

@@ -14,7 +14,9 @@ from itssl.arrays import (
     as_paired_samples,
     as_samples,
     is_torch,
+    on_host,
     refuse_constant_columns,
+    refuse_masked,
 )
 from itssl.choices import require_count, require_known
 from itssl.estimate import Bias, Estimate, EstimateWarning, Reference
@@ -42,13 +44,14 @@ def as_labels(labels: Any, *, n: int | None = None, name: str = "labels") -> Int
     Integers, booleans, text, pandas categories and torch tensors; shape (n,) or (n, 1). Floats only if some repeat, for
     samples of a continuous variable are no classes.
 
-    Raises SampleError for another shape or length than ``n``, missing values, floats that never repeat, and fewer
-    than two classes.
+    Raises SampleError for another shape or length than ``n``, missing or masked values, floats that never repeat, and
+    fewer than two classes.
 
     >>> as_labels(["cat", "dog", "cat"])
     array([0, 1, 0])
     """
-    array = np.asarray(labels.detach().cpu() if is_torch(labels) else labels)
+    refuse_masked(labels, name)
+    array = on_host(labels) if is_torch(labels) else np.asarray(labels)
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
     if array.ndim != 1:
@@ -285,10 +288,11 @@ class MixedKSG:
 
 
 def _as_numbers(x: SamplesLike, name: str) -> SamplesLike:
-    """Integers and booleans as floats, exactly; all else as it is."""
+    """Integers and booleans as floats, exactly; all else as it is. SampleTypeError for a masked array."""
+    refuse_masked(x, name)
     if is_torch(x):
         whole = not (x.dtype.is_floating_point or x.dtype.is_complex)
-        return x.double() if whole and not _too_large(x.detach().cpu().numpy(), name) else x
+        return x.double() if whole and not _too_large(on_host(x), name) else x
     kinds = getattr(x, "dtypes", None)
     if kinds is not None and hasattr(x, "astype") and hasattr(kinds, "items"):
         whole = [column for column, kind in kinds.items() if getattr(kind, "kind", "") in "iub"]

@@ -257,7 +257,8 @@ def test_labels_of_every_kind():
     torch = pytest.importorskip("torch")
     text = ["b", "a", "b", "c"]
     for labels in (text, np.array(text), np.array(text, dtype=object), pd.Series(text), pd.Categorical(text),
-                   pd.DataFrame({"class": text}), torch.tensor([1, 0, 1, 2]), [1.5, 0.5, 1.5, 2.0]):  # fmt: skip
+                   pd.DataFrame({"class": text}), torch.tensor([1, 0, 1, 2]),
+                   torch.tensor([1, 0, 1, 2]).bfloat16(), [1.5, 0.5, 1.5, 2.0]):  # fmt: skip
         np.testing.assert_array_equal(as_labels(labels), [1, 0, 1, 2])
     np.testing.assert_array_equal(as_labels([True, False]), [1, 0])
 
@@ -273,12 +274,20 @@ def test_labels_of_every_kind():
         ([0, 1], "3 labels, one for each row, got 2"),
         (np.eye(3), r"one label a row, shape \(n,\), got shape \(3, 3\)"),
         ([1, 1, 1], "at least two classes, got 1"),
+        (np.ma.masked_array([0, 1, 0], [False, True, False]), "got a masked array"),
         (np.array([1, "a", 1], dtype=object), "labels of one kind, got int, str"),
     ],
 )
 def test_wrong_labels_are_refused(labels, part):
     with pytest.raises(SampleError, match=f"labels: expected .*{part}"):
         as_labels(labels, n=3)
+
+
+def test_masked_integers_are_refused():
+    """numpy would hand on what lies under the mask."""
+    x = stream(0, "masked").normal(size=(50, 1))
+    with pytest.raises(SampleError, match="y: expected plain values, got a masked array"):
+        MixedKSG().mutual_information(x, np.ma.masked_array(np.arange(50) % 2, np.arange(50) < 5))
 
 
 def test_rare_labels_are_counted_and_reported():
