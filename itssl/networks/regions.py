@@ -14,9 +14,9 @@ the second layer are the true inputs too, and so on through the layers: y has th
 has the pattern of x, every kink acts on y as held, every functional equals the true input, and $y \in P$.
 So $\omega(x) = P$, an intersection of half-spaces, up to the faces themselves, which have measure zero.
 
-Supported layers: Linear, Conv2d, BatchNorm and Dropout in evaluation mode, AvgPool2d, Flatten, Unflatten, Identity;
-with kinks ReLU, LeakyReLU, MaxPool2d; in nn.Sequential, nested at will. All functions work on a private float64
-copy of the network: for a float32 network they describe exactly the float64 network with the same weights.
+With branches (residual connections) "layer after layer" means in the order of evaluation. What networks may consist
+of is said in :mod:`itssl.networks.graph`. All functions work on a private float64 copy of the network: for a float32
+network they describe exactly the float64 network with the same weights.
 The network is not touched; points are handled in tiles, so memory grows with the answer only.
 
 References
@@ -25,30 +25,21 @@ References
 [2] G. Montúfar, R. Pascanu, K. Cho, Y. Bengio (2014). On the number of linear regions of deep neural networks.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import repeat
-from typing import TypeAlias
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from itssl.arrays import Samples, SamplesLike, as_samples
-from itssl.networks.encoders import NetworkError, as_double
+from itssl.networks.encoders import NetworkError
+from itssl.networks.graph import Graph, piecewise_affine, propagate
 
 TILE_BYTES = 2**26
 """Memory for the tangents of one layer at one tile of points."""
-
-_RESHAPES = (nn.Flatten, nn.Unflatten, nn.Identity, nn.Dropout)
-_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
-_KINKS = (nn.ReLU, nn.LeakyReLU, nn.MaxPool2d)
-_SUPPORTED = (nn.Linear, nn.Conv2d, nn.AvgPool2d, *_NORMS, *_RESHAPES, *_KINKS)
-
-_Layers: TypeAlias = list[tuple[str, nn.Module]]
-_OnFaces: TypeAlias = Callable[[Tensor, Tensor], None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,18 +100,9 @@ def local_affine(network: nn.Module, x: SamplesLike) -> AffineMap:
     >>> local_affine(f, [[1.0], [-1.0]]).matrix.ravel()
     array([-1.5, -3. ])
     """
-    layers, tiles = _prepare(network, x)
-    matrices, offsets = [], []
-    for points in tiles:
-        value, tangent = _propagate(layers, points, _axes(points))
-        if value.ndim != 2:
-            raise NetworkError(
-                f"network: expected outputs of shape (n, K), got {('n', *value.shape[1:])}; end it with nn.Flatten()"
-            )
-        matrix = tangent.mT.expand(len(value), -1, -1)
-        matrices.append(matrix)
-        offsets.append(value - (matrix @ points[:, :, None])[:, :, 0])
-    return AffineMap(matrix=torch.cat(matrices).numpy(), offset=torch.cat(offsets).numpy())
+    graph, tiles = _prepare(network, x)
+    matrices, offsets = zip(*(_local_map(graph, points) for points in tiles), strict=True)
+    return AffineMap(matrix=np.concatenate(matrices), offset=np.concatenate(offsets))
 
 
 def face_functionals(network: nn.Module, x: SamplesLike) -> Faces:
@@ -137,8 +119,8 @@ def face_functionals(network: nn.Module, x: SamplesLike) -> Faces:
     >>> face_functionals(f, [[1.0, 1.0]])
     Faces(gradient=array([[[2., 2.]]]), value=array([[5.]]))
     """
-    layers, tiles = _prepare(network, x)
-    collected = [_collect(layers, points, _axes(points), _keep) for points in tiles]
+    graph, tiles = _prepare(network, x)
+    collected = [_collect(graph, points, _axes(points), _keep) for points in tiles]
     values, gradients = (np.concatenate(parts) for parts in zip(*collected, strict=True))
     return Faces(gradient=np.ascontiguousarray(np.swapaxes(gradients, 1, 2)), value=values)
 
@@ -156,8 +138,9 @@ def face_distances(network: nn.Module, x: SamplesLike) -> Float[np.ndarray, "n m
     >>> face_distances(f, [[1.0], [-3.0]]).ravel()
     array([1.5, 2.5])
     """
-    layers, tiles = _prepare(network, x)
-    return np.concatenate([_collect(layers, points, _axes(points), _standardize)[0] for points in tiles])
+    graph, tiles = _prepare(network, x)
+    parts = [_collect(graph, points, _axes(points), _standardize, norms_only=True)[0] for points in tiles]
+    return np.concatenate(parts)
 
 
 def exit_probability(network: nn.Module, x: SamplesLike, cov: float | np.ndarray) -> Bounds:
@@ -190,11 +173,11 @@ def exit_probability(network: nn.Module, x: SamplesLike, cov: float | np.ndarray
     """
     from scipy.special import ndtr
 
-    layers, tiles = _prepare(network, x)
+    graph, tiles = _prepare(network, x)
     roots = torch.tensor(_root(cov, sum(map(len, tiles)), tiles[0].shape[1]))
     lower, upper = [], []
     for points, root in zip(tiles, roots.split(len(tiles[0])) if len(roots) > 1 else repeat(roots), strict=False):
-        (distance,) = _collect(layers, points, root, _standardize)
+        (distance,) = _collect(graph, points, root, _standardize, norms_only=True)
         crossed = ndtr(-distance)
         lower.append(crossed.max(axis=1, initial=0.0))
         upper.append(np.minimum(crossed.sum(axis=1), 1.0))
@@ -202,7 +185,8 @@ def exit_probability(network: nn.Module, x: SamplesLike, cov: float | np.ndarray
 
 
 def activation_pattern(network: nn.Module, x: SamplesLike) -> Int[np.ndarray, "n p"]:
-    """The pattern of each row of x: 1 or 0 for each rectifier, the index of the winner for each max-pool window.
+    """The pattern of each row of x: 1 or 0 for each rectifier or absolute value, the winner's index for
+    each max-pool window.
 
     Two points lie in one region exactly when their rows agree.
 
@@ -214,91 +198,36 @@ def activation_pattern(network: nn.Module, x: SamplesLike) -> Int[np.ndarray, "n
     array([[1, 1],
            [0, 0]])
     """
-    layers, tiles = _prepare(network, x)
-    h = torch.cat(tiles)
-    pattern = [torch.zeros(len(h), 0, dtype=torch.int64)]
-    for _, layer in layers:
-        if isinstance(layer, nn.ReLU | nn.LeakyReLU):
-            pattern.append((h > 0).flatten(1).long())
-        elif isinstance(layer, nn.MaxPool2d):
-            pattern.append(_pool(layer, h)[1].flatten(1))
-        with torch.no_grad():
-            h = layer(h)
-    return torch.cat(pattern, dim=1).numpy()
+    graph, tiles = _prepare(network, x)
+    parts = []
+    for points in tiles:
+        pattern = [torch.zeros(len(points), 0, dtype=torch.int64)]
+        propagate(graph, points, _nowhere(points), lambda u, a, p, seen=pattern: seen.append(p))
+        parts.append(torch.cat(pattern, dim=1))
+    return torch.cat(parts).numpy()
 
 
-# --- admitting networks ------------------------------------------------------------------------------------------
+# --- preparation -------------------------------------------------------------------------------------------------
 
 
-def _prepare(network: nn.Module, x: SamplesLike) -> tuple[_Layers, tuple[Tensor, ...]]:
-    """The layers of a private float64 copy, checked one by one with the first point of x; and x in tiles.
+def _prepare(network: nn.Module, x: SamplesLike) -> tuple[Graph, tuple[Tensor, ...]]:
+    """The graph of the network, tried on the first point of x; and x in tiles.
 
-    A tile is so small that the tangents of the widest layer along all D axes fit into TILE_BYTES.
+    A tile is so small that the tangents of the widest kink along all D axes fit into TILE_BYTES.
     """
-    for name, layer in _leaves(network):
-        _refuse_unsupported(name, layer)
+    graph = piecewise_affine(network)
     points = torch.tensor(as_samples(x, minimum=1))
-    layers = list(_leaves(as_double(network)))
-    h, widest = points[[0, 0]], points.shape[1]
-    for name, layer in layers:
-        try:
-            with torch.no_grad():
-                out = layer(h.clone())
-        except (RuntimeError, ValueError) as error:
-            raise NetworkError(
-                f"layer {name} ({layer!r}): cannot take an input of shape {('n', *h.shape[1:])}, x has "
-                f"{points.shape[1]} columns; pass rows x that fit the first layer, or mend the layer ({error})"
-            ) from error
-        if len(out) != 2 or out.ndim < 2:
-            raise NetworkError(
-                f"layer {name} ({layer!r}): expected one output per point, got {tuple(out.shape)} from 2 points; "
-                "keep dimension 0 for the batch, e.g. nn.Flatten(start_dim=1)"
-            )
-        h, widest = out, max(widest, out[0].numel())
-    return layers, points.split(max(1, TILE_BYTES // (8 * points.shape[1] * widest)))
-
-
-def _leaves(network: nn.Module, name: str = "") -> Iterator[tuple[str, nn.Module]]:
-    """The layers in the order in which nested Sequentials apply them, with dotted names."""
-    _refuse_hooks(name, network)
-    if type(network).forward is nn.Sequential.forward:
-        for child_name, child in network._modules.items():  # named_children() skips the second use of a layer
-            assert child is not None
-            yield from _leaves(child, f"{name}.{child_name}" if name else child_name)
-    else:
-        yield name or "(network)", network
-
-
-def _refuse_hooks(name: str, layer: nn.Module) -> None:
-    if layer._forward_hooks or layer._forward_pre_hooks:
+    widest = [points.shape[1]]
+    pair = torch.stack([points[0], points[-1] + 1.0])  # another point, so that a mixture of rows shows
+    out = propagate(graph, pair, _nowhere(pair), lambda u, a, pattern: widest.append(u.shape[1])).value
+    alone = propagate(graph, pair[:1], _nowhere(pair)).value
+    # A batch of another size adds in another order: far below any influence, far above its rounding.
+    if not torch.allclose(out[:1], alone, rtol=0, atol=float(out.abs().max()) * 1e-6):
         raise NetworkError(
-            f"layer {name or '(network)'} ({type(layer).__name__}): expected no forward hooks, got "
-            f"{len(layer._forward_hooks) + len(layer._forward_pre_hooks)}; remove them (handle.remove()), they may "
-            "change what the layer computes"
+            "network: expected rows that do not influence each other, got another output for a point when the batch "
+            "holds a second one; let forward() treat each row by itself"
         )
-
-
-def _refuse_unsupported(name: str, layer: nn.Module) -> None:
-    kind = next((kind for kind in _SUPPORTED if isinstance(layer, kind)), None)
-    if kind is None or type(layer).forward is not kind.forward:
-        raise NetworkError(
-            f"layer {name} ({type(layer).__name__}): expected a layer known to be piecewise affine "
-            f"({', '.join(k.__name__ for k in _SUPPORTED)}); replace it, e.g. by nn.ReLU(): a smooth or unknown layer "
-            "has no regions"
-        )
-    if isinstance(layer, (*_NORMS, nn.Dropout)) and layer.training:
-        raise NetworkError(
-            f"layer {name} ({type(layer).__name__}): expected evaluation mode, got training mode, where the output "
-            "depends on the batch or on chance; call network.eval() first"
-        )
-    if isinstance(layer, _NORMS) and layer.running_var is None:
-        raise NetworkError(
-            f"layer {name} ({type(layer).__name__}): expected running statistics, got track_running_stats=False, "
-            "where the output depends on the batch; build it with track_running_stats=True"
-        )
-
-
-# --- values and tangents through the layers ----------------------------------------------------------------------
+    return graph, points.split(max(1, TILE_BYTES // (8 * points.shape[1] * max(widest))))
 
 
 def _axes(points: Float[Tensor, "n D"]) -> Float[Tensor, "1 D D"]:
@@ -306,102 +235,57 @@ def _axes(points: Float[Tensor, "n D"]) -> Float[Tensor, "1 D D"]:
     return torch.eye(points.shape[1], dtype=points.dtype)[None]
 
 
-@torch.no_grad()
-def _propagate(
-    layers: _Layers, x: Float[Tensor, "n D"], directions: Float[Tensor, "... r D"], on_faces: _OnFaces | None = None
-) -> tuple[Tensor, Tensor]:
-    """The value (n, ...) and its derivatives (n, r, ...) along r directions of input space, kinks held as at x.
-
-    Tangents keep a leading dimension of 1 as long as they are the same at all points, that is up to the first
-    kink. At each kink on_faces receives the functionals: values (n, m) and tangents (n or 1, r, m).
-    """
-    h, t, rectified = x, directions, False
-    for _, layer in layers:
-        if isinstance(layer, nn.ReLU | nn.LeakyReLU):
-            slope = layer.negative_slope if isinstance(layer, nn.LeakyReLU) else 0.0
-            if on_faces is not None and slope != 1:
-                on_faces(h.flatten(1), t.flatten(2))
-            factor = torch.where(h > 0, torch.ones_like(h), slope)
-            h, t = h * factor, t * factor[:, None]
-        elif isinstance(layer, nn.MaxPool2d):
-            if on_faces is not None:
-                on_faces(*_pool_faces(layer, h, t, rectified))
-            h, winner = _pool(layer, h)
-            t = _take(t, winner.flatten(2)).unflatten(-1, winner.shape[2:])
-        else:
-            h, t = layer(h), _linear_part(layer, t.flatten(0, 1)).unflatten(0, t.shape[:2])
-        rectified = isinstance(layer, nn.ReLU) or (rectified and isinstance(layer, _RESHAPES))
-    return h, t
+def _nowhere(points: Float[Tensor, "n D"]) -> Float[Tensor, "1 1 D"]:
+    """One direction of length 0, where no tangents are wanted."""
+    return points.new_zeros(1, 1, points.shape[1])
 
 
-def _linear_part(layer: nn.Module, t: Tensor) -> Tensor:
-    """What an affine layer does to differences of its inputs: the layer without its bias."""
-    if isinstance(layer, nn.Linear):
-        return F.linear(t, layer.weight)
-    if isinstance(layer, nn.Conv2d):
-        return layer._conv_forward(t, layer.weight, None)
-    if isinstance(layer, _NORMS):
-        assert layer.running_mean is not None
-        return F.batch_norm(t, torch.zeros_like(layer.running_mean), layer.running_var, layer.weight, eps=layer.eps)
-    return layer(t)
+# --- local maps --------------------------------------------------------------------------------------------------
 
 
-def _pool(layer: nn.MaxPool2d, h: Tensor) -> tuple[Tensor, Tensor]:
-    """The maxima of the windows and the flat indices of the winners in their channel."""
-    return F.max_pool2d(
-        h, layer.kernel_size, layer.stride, layer.padding, layer.dilation, layer.ceil_mode, return_indices=True
-    )
+def _local_map(graph: Graph, points: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """A and b at each point: by tangents along the D inputs, or by gradients of the K outputs if these are fewer."""
+    out = propagate(graph, points[:1], _nowhere(points)).value
+    if out.ndim != 2:
+        raise NetworkError(
+            f"network: expected outputs of shape (n, K), got {('n', *out.shape[1:])}; end it with nn.Flatten()"
+        )
+    if out.shape[1] < points.shape[1]:
+        value, matrix = _gradients(graph.network, points, out.shape[1])
+    else:
+        dual = propagate(graph, points, _axes(points))
+        value, matrix = dual.value, dual.tangent.mT.expand(len(points), -1, -1)
+    offset = value - (matrix @ points[:, :, None])[:, :, 0]
+    return matrix.numpy(), offset.numpy()
 
 
-def _pool_faces(layer: nn.MaxPool2d, h: Tensor, t: Tensor, rectified: bool) -> tuple[Tensor, Tensor]:
-    """Winner minus each loser of each window, for the value and for the tangents."""
-    winner = _pool(layer, h)[1]
-    seen = _windows(layer, h.shape[2:], winner.shape[2:])
-    winner = winner.flatten(2)[..., None].expand(*h.shape[:2], *seen.shape)
-    losing = (seen >= 0) & (seen != winner)
-    loser = seen.expand_as(winner)[losing].reshape(*h.shape[:2], -1)
-    winner = winner[losing].reshape(*h.shape[:2], -1)
-    flat = h.flatten(2)
-    u, a = flat.gather(2, winner) - flat.gather(2, loser), _take(t, winner) - _take(t, loser)
-    if rectified:
-        alive = flat.gather(2, loser) > 0
-        u, a = u * alive, a * alive[:, None]
-    return u.flatten(1), a.flatten(2)
-
-
-def _windows(layer: nn.MaxPool2d, size: torch.Size, out: torch.Size) -> Int[Tensor, "windows inputs"]:
-    """Flat indices of the inputs that each window of a max-pool sees, -1 for padding."""
-
-    def pair(value: int | tuple[int, ...]) -> tuple[int, ...]:
-        return value if isinstance(value, tuple) else (value, value)
-
-    spans, inside = [], []
-    options = zip(*map(pair, (layer.kernel_size, layer.stride, layer.padding, layer.dilation)), strict=True)
-    for (kernel, stride, padding, dilation), length, count in zip(options, size, out, strict=True):
-        span = torch.arange(count)[:, None] * stride - padding + torch.arange(kernel) * dilation
-        spans.append(span)
-        inside.append((span >= 0) & (span < length))
-    flat = spans[0][:, None, :, None] * size[1] + spans[1][None, :, None, :]
-    valid = inside[0][:, None, :, None] & inside[1][None, :, None, :]
-    return torch.where(valid, flat, -1).flatten(2).flatten(0, 1)
-
-
-def _take(t: Tensor, index: Int[Tensor, "n channels q"]) -> Tensor:
-    """Tangents (n or 1, r, channels, height, width) at flat indices of their channel: (n, r, channels, q)."""
-    n, r = len(index), t.shape[1]
-    return t.flatten(3).expand(n, -1, -1, -1).gather(3, index[:, None].expand(-1, r, -1, -1))
+def _gradients(network: nn.Module, points: Tensor, outputs: int) -> tuple[Tensor, Tensor]:
+    """Value (n, K) and Jacobian (n, K, D), one batched backward pass for each output."""
+    matrix = points.new_zeros(len(points), outputs, points.shape[1])
+    with torch.enable_grad():
+        inputs = points.clone().requires_grad_(True)
+        value = network(inputs * 1.0)  # an in-place layer may not change a leaf
+        if value.requires_grad:
+            for k in range(outputs):
+                matrix[:, k] = torch.autograd.grad(value[:, k].sum(), inputs, retain_graph=True)[0]
+    return value.detach(), matrix
 
 
 # --- what is kept of the faces -----------------------------------------------------------------------------------
 
 
 def _collect(
-    layers: _Layers, x: Tensor, directions: Tensor, keep: Callable[[Tensor, Tensor], tuple[Tensor, ...]]
+    graph: Graph,
+    x: Tensor,
+    directions: Tensor,
+    keep: Callable[[Tensor, Tensor], tuple[Tensor, ...]],
+    *,
+    norms_only: bool = False,
 ) -> tuple[np.ndarray, ...]:
     """What ``keep`` makes of the functionals (n, m) and tangents (n, r, m), all kinks along the last axis."""
     empty = x.new_zeros(len(x), 0), x.new_zeros(len(x), directions.shape[1], 0)
     kept = [keep(*empty)]
-    _propagate(layers, x, directions, lambda u, a: kept.append(keep(u, a)))
+    propagate(graph, x, directions, lambda u, a, pattern: kept.append(keep(u, a)), norms_only=norms_only)
     return tuple(torch.cat(parts, dim=-1).numpy() for parts in zip(*kept, strict=True))
 
 
