@@ -22,7 +22,10 @@ from typing import Any, TypeAlias
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, fx, nn
+from torch.fx.node import map_arg
+from torch.fx.proxy import TraceError
 from torch.nn import functional as F
+from torch.nn.parameter import is_lazy
 
 from itssl.networks.encoders import NetworkError
 
@@ -69,6 +72,19 @@ class Graph:
         True
         """
         return not any(isinstance(_rule(step, self.network), _Kink) for step in self.steps)
+
+    def chain(self) -> list[nn.Module] | None:
+        """The layers, if these are linear layers with one rectifier between any two, applied one after the other."""
+        source, *steps, _ = self.steps
+        layers: list[nn.Module] = []
+        for step in steps:
+            if step.op != "call_module" or step.args != (source,):
+                return None
+            layers.append(self.network.get_submodule(str(step.target)))
+            source = step
+        linear = [_kind(layer) is nn.Linear for layer in layers]
+        rectifier = [_kind(layer) in (nn.ReLU, nn.LeakyReLU) for layer in layers]
+        return layers if len(layers) % 2 and all(linear[::2]) and all(rectifier[1::2]) else None
 
 
 # --- admitting networks ------------------------------------------------------------------------------------------
@@ -122,7 +138,7 @@ def _kind(module: nn.Module) -> type[nn.Module] | None:
 def _trace(network: nn.Module) -> tuple[fx.Node, ...]:
     try:
         nodes = tuple(_Tracer().trace(network).nodes)
-    except (fx.proxy.TraceError, TypeError, ValueError, RuntimeError) as error:
+    except (TraceError, TypeError, ValueError, RuntimeError) as error:
         raise NetworkError(
             f"network ({type(network).__name__}): expected a forward pass that is the same for all inputs, got one "
             f"that cannot be recorded ({error}); take conditions on values out of forward()"
@@ -145,7 +161,7 @@ def _refuse_hooks(name: str, module: nn.Module) -> None:
 
 def _refuse_weights(network: nn.Module) -> None:
     for name, tensor in [*network.named_parameters(), *network.named_buffers()]:
-        if isinstance(tensor, nn.parameter.UninitializedTensorMixin) or tensor.is_meta:
+        if is_lazy(tensor) or tensor.is_meta:
             raise NetworkError(
                 f"network: expected weights with values, got none in {name}; run or load the network first"
             )
@@ -239,8 +255,8 @@ def _last_user(step: fx.Node) -> fx.Node:
 def _take_step(
     step: fx.Node, network: nn.Module, known: dict[fx.Node, Any], on_kink: OnKink | None, n: int
 ) -> "Dual | Any":
-    args = fx.node.map_arg(step.args, lambda node: known[node])
-    keywords = fx.node.map_arg(step.kwargs, lambda node: known[node])
+    args = map_arg(step.args, lambda node: known[node])
+    keywords = map_arg(step.kwargs, lambda node: known[node])
     rule = _rule(step, network)
     assert rule is not None
     layer = network.get_submodule(str(step.target)) if step.op == "call_module" else None
@@ -396,7 +412,8 @@ def _multiple(x: Any, y: Any, *, divide: bool = False) -> Any:
         raise NetworkError("network: expected products with constants, got a product of values: it is not affine")
     if not isinstance(x, Dual) and not isinstance(y, Dual):
         return x / y if divide else x * y
-    dual, factor = (x, y) if isinstance(x, Dual) else (y, x)
+    dual: Dual = x if isinstance(x, Dual) else y
+    factor: Any = y if isinstance(x, Dual) else x
     value = dual.value / factor if divide else dual.value * factor
     along = factor
     if isinstance(factor, Tensor) and factor.ndim == dual.value.ndim:
@@ -462,7 +479,7 @@ _FUNCTIONS: dict[Any, Any] = {
     operator.add: _sum, torch.add: _sum, operator.iadd: _sum,
     operator.sub: lambda x, y: _sum(x, y, -1), torch.sub: lambda x, y: _sum(x, y, -1),
     operator.mul: _multiple, torch.mul: _multiple, operator.truediv: lambda x, y: _multiple(x, y, divide=True),
-    operator.neg: _linear_function(operator.neg), torch.neg: _linear_function(torch.neg),
+    operator.neg: _linear_function(torch.neg), torch.neg: _linear_function(torch.neg),
     operator.matmul: _product, torch.matmul: _product, F.linear: _linear,
     operator.getitem: _item, operator.floordiv: operator.floordiv, getattr: lambda x, name: _attribute(x, name),
     torch.flatten: _reshape(torch.flatten), torch.reshape: _reshape(torch.reshape),
