@@ -52,6 +52,8 @@ from .estimators.permutation_test import PermutationTest as PermutationTest
 from .estimators.permutation_test import permutation_test as permutation_test
 from .estimators.trust import TrustReport as TrustReport
 from .estimators.trust import diagnose as diagnose
+from .evaluation.assess import assess as assess
+from .evaluation.assessment import Assessment as Assessment
 from .evaluation.convergence import Convergence as Convergence
 from .evaluation.convergence import convergence as convergence
 

@@ -1,4 +1,8 @@
+from . import assess as assess
+from . import assessment as assessment
 from . import convergence as convergence
+from . import normality as normality
+from . import overlap as overlap
 from . import probes as probes
 from . import spectrum as spectrum
 from .probes import few_shot_probe as few_shot_probe

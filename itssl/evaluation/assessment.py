@@ -1,20 +1,7 @@
-r"""Do the assumptions behind the output law of a network hold? Each as a number, at each width of the input noise.
-
-Given prototypes x*_1 … x*_N, noise X | T = n ~ N(x*_n, s²Σ) and a piecewise affine network f with f(x) = A_n x + b_n on
-the region of x*_n, the Gaussian picture "f(X) | T = n is N(f(x*_n), s² A_n Σ A_nᵀ)" rests on
-
-- A1, mass within the region: P(X leaves the region of x*_n) small, between bounds and as counted;
-- A2, prototypes apart: the most probable prototype of X is seldom a wrong one;
-- A3, full rank of $A_n \Sigma A_n^\top$, else f(X) | T = n has no density and entropy −∞;
-- A4, views independent given the prototype: a property of the views, measured only where views are given.
-
-Beside them stands what they are invoked for: normality of the outputs, and their predicted moments. A test of normality
-is no substitute for A1: it can fail to reject far outside the region.
-"""
+"""What :func:`itssl.assess` measured, one row a scale of the noise: as text, table, figure, and in words."""
 
 import html
 import math
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -22,36 +9,22 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int, Shaped
 
-from itssl.arrays import SampleError, Samples, SamplesLike, as_samples, stream
-from itssl.choices import ParameterError, require_count
 from itssl.estimate import format_with_error, json_number
 from itssl.estimators.trust import require_pandas
-from itssl.evaluation.normality import (
-    LEAST_DRAWS,
-    PointTests,
-    ViewDependence,
-    point_tests,
-    ranks,
-    relative_error,
-    share_with_error,
-    view_dependence,
-)
-from itssl.evaluation.overlap import Overlap, as_covariance, as_scales, is_singular, misassignment, overlap, square_root
+from itssl.evaluation.normality import ViewDependence
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-SCALES = tuple(float(s) for s in np.geomspace(0.01, 100, 9))
-PROJECTIONS, REPEATS = 32, 8
-"""Directions of the projections; views of each prototype where a function makes them."""
 SMALL, LEFT = 1e-3, 0.95
 """The report calls a probability small up to the first, and a region left from the second."""
-_BATCH = 4096
-_ASSIGNED = 8  # draws of the MAP rule, in units of the draws at one prototype: one such draw is cheap
 
 
 class AssessmentRow(NamedTuple):
-    """One scale of the noise. Means over prototypes; …_error are standard errors; nan where nothing could be measured.
+    """One scale of the noise. Means over prototypes; nan where nothing could be measured.
+
+    ``…_error`` are standard errors: of ``exit`` and ``misassigned`` for these very prototypes, of all others with the
+    measured prototypes as a draw from many.
 
     ``exit_lower`` ≤ P(exit) ≤ ``exit_upper`` are bounds, ``exit`` is counted. ``overlap`` bounds ``misassigned``.
     ``coordinates``, ``projections`` and ``mardia`` are shares of tests of normality that reject; ``constant`` is the
@@ -281,170 +254,3 @@ def _spread(values: Shaped[np.ndarray, " P"]) -> tuple[float, ...]:
     """Minimum, median and maximum of what is known."""
     known = values[np.isfinite(values)]
     return tuple(float(f(known)) if known.size else math.nan for f in (np.min, np.median, np.max))
-
-
-def assess(
-    network: Any,
-    prototypes: SamplesLike,
-    cov: Any,
-    *,
-    scales: Sequence[float] | None = None,
-    draws: int = 512,
-    points: int = 64,
-    views: Callable | tuple[Any, Any] | None = None,
-    level: float = 0.05,
-    seed: int = 0,
-) -> Assessment:
-    r"""Measure what the Gaussian picture of a network's output assumes, for noise of covariance s²Σ at each scale s.
-
-    Parameters
-    ----------
-    network: a piecewise affine torch module in evaluation mode, as for :func:`itssl.networks.regions.local_affine`.
-        It is measured in float64, on a copy.
-    prototypes: shape (N, D), for instance a data set. A2 uses all of them.
-    cov: Σ, a variance or a (D, D) covariance; it may be singular, but then A2 is not defined.
-    scales: the factors s of the standard deviations, by default 0.01 to 100 in half decades.
-    draws: perturbations of each prototype, at least 20. Mardia's tests need 4 for each dimension of the output.
-    points: at how many prototypes, chosen at random, the network is measured.
-    views: for A4, a pair (view_a, view_b) of arrays of shape (N', r, D), r >= 2 repeats for each prototype; or a
-        function (x, torch generator) -> (view_a, view_b) of rows, such as :class:`itssl.networks.views.AffineViews`,
-        which is called on 8 repeats. None: not measured.
-    level: of the tests of normality.
-    seed: names all draws. Those of one scale do not depend on which other scales are asked for.
-
-    An interrupt returns the scales that are finished, with ``interrupted`` set.
-
-    Raises
-    ------
-    NetworkError: the network is not piecewise affine, in training mode, or does not take D columns.
-    SampleError: prototypes is no finite (N, D) array, or the views do not fit.
-    ParameterError: a bad cov, scale, level, or number of draws or points.
-
-    References
-    ----------
-    [1] Shwartz-Ziv, Balestriero, Kawaguchi, Rudner & LeCun (2023). An information-theoretic perspective on
-        variance-invariance-covariance regularization. NeurIPS.
-
-    >>> from itssl.networks.encoders import mlp
-    >>> x = np.random.default_rng(0).normal(size=(5, 4))
-    >>> found = assess(mlp((4, 8, 3), seed=0), x, 1.0, scales=[0.001, 10.0], draws=64)
-    >>> [round(row.exit, 2) for row in found.rows], found.rank
-    ([0.0, 0.95], array([3, 3, 3, 2, 3]))
-    """
-    from tqdm.auto import tqdm
-
-    from itssl.networks.encoders import as_double
-    from itssl.networks.regions import local_affine
-
-    x = as_samples(prototypes, name="prototypes", minimum=1)
-    sigma = as_covariance(cov, x.shape[1])
-    chosen = as_scales(SCALES if scales is None else scales)
-    draws, points = require_count("draws", draws, minimum=LEAST_DRAWS), require_count("points", points)
-    if not 0 < level < 1:
-        raise ParameterError(f"level: expected a number between 0 and 1, got {level!r}")
-    measured = np.sort(stream(seed, "assess", "points").permutation(len(x))[:points])
-    matrix = local_affine(network, x[measured]).matrix  # refuses what is not piecewise affine
-    root = square_root(sigma)
-    rank, ratio = ranks(matrix @ root)
-    undefined = "one prototype has no neighbor" if len(x) < 2 else "cov is singular" if is_singular(sigma) else ""
-    apart = None if undefined else overlap(x, sigma, scales=chosen)
-    exact = as_double(network)
-    dependence = None if views is None else _views(exact, x[measured], views, seed)
-    around = _Around(exact, x, sigma, root, matrix @ root, measured, draws, level, seed)
-    rows, interrupted = [], False
-    with tqdm(total=len(chosen) * len(measured), desc="assess", delay=5, leave=False) as bar:
-        try:
-            for k, scale in enumerate(chosen):
-                rows.append(_row(around, scale, apart, k, bar.update))
-        except KeyboardInterrupt:
-            interrupted = True
-    return Assessment(
-        network=type(network).__name__, shape=(*x.shape, matrix.shape[1]), draws=draws, level=level, seed=seed,
-        measured=measured, rank=rank, eigenvalue_ratio=ratio, nearest=None if apart is None else apart.nearest,
-        duplicates=0 if apart is None else apart.duplicates, undefined=undefined,
-        views=dependence, rows=tuple(rows), interrupted=interrupted,
-    )  # fmt: skip
-
-
-class _Around(NamedTuple):
-    """What stays the same at all scales: root is R = Σ^½, images the A_n R."""
-
-    network: Any
-    x: Samples
-    cov: Float[np.ndarray, "D D"]
-    root: Float[np.ndarray, "D D"]
-    images: Float[np.ndarray, "P K D"]
-    measured: Int[np.ndarray, " P"]
-    draws: int
-    level: float
-    seed: int
-
-
-def _row(a: _Around, scale: float, apart: Overlap | None, k: int, advance: Callable) -> AssessmentRow:
-    from itssl.networks.regions import exit_probability
-
-    bounds = exit_probability(a.network, a.x[a.measured], scale**2 * a.cov)
-    left, tests = [], []
-    while len(tests) < len(a.measured):
-        crossed, tested = _points(a, scale, slice(len(tests), len(tests) + max(1, _BATCH // a.draws)))
-        left, tests = left + crossed, tests + tested
-        advance(len(tested))
-    total = a.draws * len(left)
-    share = (sum(left) + 1) / (total + 2)  # pooled: its error is at least that of unequal prototypes
-    a2 = math.nan, math.nan, math.nan
-    if apart is not None:
-        rng = stream(a.seed, "assess", "assignment", repr(scale))
-        wrong = misassignment(a.x, scale**2 * a.cov, rng, _ASSIGNED * a.draws)
-        a2 = float(apart.upper[k].mean()), wrong.value, wrong.standard_error
-    counts = {name: np.array([getattr(t, name) for t in tests]) for name in PointTests._fields[:-1]}
-    moments = np.array([t.moments for t in tests]).T
-    return AssessmentRow(
-        scale, float(bounds.lower.mean()), sum(left) / total, math.sqrt(share * (1 - share) / total),
-        float(bounds.upper.mean()), *a2,
-        *share_with_error(counts["coordinates"], counts["coordinates_tested"]),
-        *share_with_error(counts["projections"], counts["projections_tested"]),
-        *share_with_error(counts["mardia"], counts["mardia_tested"]),
-        float(counts["constant"].mean()), float(counts["awakened"].mean()),
-        *relative_error(*moments[:3]), *relative_error(*moments[3:]),
-    )  # fmt: skip
-
-
-def _points(a: _Around, scale: float, part: slice) -> tuple[list[int], list[PointTests]]:
-    """The draws around a few prototypes, through the network together: how many left the region, and their tests."""
-    from itssl.networks.encoders import embed
-    from itssl.networks.regions import activation_pattern
-
-    own, d = a.measured[part], a.x.shape[1]
-    noise = [stream(a.seed, "assess", "noise", repr(scale), int(n)).standard_normal((a.draws, d)) for n in own]
-    x = (a.x[own][:, None] + scale * np.stack(noise) @ a.root).reshape(-1, d)
-    pattern = activation_pattern(a.network, x).reshape(len(own), a.draws, -1)
-    left = (pattern != activation_pattern(a.network, a.x[own])[:, None]).any(axis=2).sum(axis=1)
-    z, centers = embed(a.network, x).reshape(len(own), a.draws, -1), embed(a.network, a.x[own])
-    directions = stream(a.seed, "assess", "directions").standard_normal((z.shape[2], PROJECTIONS))
-    images = scale * a.images[part]
-    tests = [
-        point_tests(draws, center, image @ image.T, directions, level=a.level)
-        for draws, center, image in zip(z, centers, images, strict=True)
-    ]
-    return left.tolist(), tests
-
-
-def _views(network: Any, x: Samples, views: Any, seed: int) -> ViewDependence:
-    """The test of A4 on the embeddings of given views, or of views made here."""
-    import torch
-
-    from itssl.networks.encoders import embed, torch_generator
-
-    given: Any = views
-    if not isinstance(views, tuple | list):
-        made = views(torch.tensor(np.repeat(x, REPEATS, axis=0)), torch_generator(seed, "assess", "views"))
-        given = [v.reshape(len(x), REPEATS, -1) if len(v) == len(x) * REPEATS else v for v in made]
-    shapes: list[Any] = [tuple(getattr(view, "shape", ())) for view in given]
-    if len(shapes) != 2 or shapes[0] != shapes[1] or len(shapes[0]) != 3 or shapes[0][2] != x.shape[1]:
-        raise SampleError(
-            f"views: expected two arrays of shape (N, r, {x.shape[1]}), r repeats for each prototype, got "
-            f"{' and '.join(map(str, shapes))}"
-        )
-    flat = (as_samples(view.reshape(-1, x.shape[1]), name="views") for view in given)
-    z_a, z_b = (embed(network, rows).reshape(*shapes[0][:2], -1) for rows in flat)
-    return view_dependence(z_a, z_b, seed=seed)

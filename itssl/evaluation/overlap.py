@@ -10,9 +10,9 @@ For one covariance Σ let $r_{ij}$ be the Mahalanobis distance of two prototypes
 $$\max_{j\ne i} \Phi(-r_{ij}/2) \le P(n(X) \ne i \mid T = i) \le \sum_{j \ne i} \Phi(-r_{ij}/2).$$
 
 Noise s times as wide divides all distances by s. That distances are positive says nothing: r is to be compared with 2.
+Between equal prototypes any rule errs: there the bounds hold for one that tosses a coin, or in the mean over them.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -25,6 +25,8 @@ from itssl.estimate import Bias, Estimate
 from itssl.kernels.pairwise import squared_distances
 
 _TILE = 1024
+_PAIRS = 2**21
+"""Pairs of a draw and a prototype, times their dimension where differences are formed, that are held at once."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -42,7 +44,7 @@ class Overlap:
     """Prototypes that equal an earlier one: no noise is narrow enough to tell them apart."""
 
 
-def overlap(prototypes: SamplesLike, cov: Any, *, scales: Sequence[float] = (1.0,)) -> Overlap:
+def overlap(prototypes: SamplesLike, cov: Any, *, scales: Any = (1.0,)) -> Overlap:
     r"""Bounds on $P(n(X) \ne i \mid T = i)$ for every prototype i under noise of covariance $s^2 \Sigma$.
 
     Distances are formed tile by tile, so memory grows with N and not with N²; time grows with N² at each scale.
@@ -51,7 +53,7 @@ def overlap(prototypes: SamplesLike, cov: Any, *, scales: Sequence[float] = (1.0
     ----------
     prototypes: shape (N, D), N >= 2.
     cov: a variance, or a (D, D) covariance of full rank.
-    scales: the factors s of the standard deviations.
+    scales: the factors s of the standard deviations, one number or several.
 
     Raises
     ------
@@ -66,7 +68,9 @@ def overlap(prototypes: SamplesLike, cov: Any, *, scales: Sequence[float] = (1.0
 
     x = as_samples(prototypes, name="prototypes")
     factors = np.array(as_scales(scales))
-    white = (x - x.mean(axis=0)) @ square_root(_regular(as_covariance(cov, x.shape[1])), inverse=True)
+    unit = float(factors.min())  # what is small beside the narrowest noise does not matter
+    root = square_root(_regular(as_covariance(cov, x.shape[1])), inverse=True)
+    white = (x - x.mean(axis=0)) @ root / unit
     square = np.einsum("ij,ij->i", white, white)
     n, eps = len(x), float(np.finfo(np.float64).eps)
     # Products lose the digits of what is small beside the spread: below this, half of them, and differences are formed.
@@ -87,11 +91,11 @@ def overlap(prototypes: SamplesLike, cov: Any, *, scales: Sequence[float] = (1.0
                 partner[rows] = np.where(nearer, best + columns.start, partner[rows])
             half = np.sqrt(distances.clip(0)) / 2
             for k, s in enumerate(factors):
-                crossed = ndtr(-half / s)
+                crossed = ndtr(-half * (unit / s))
                 upper[k, a] += crossed.sum(axis=1)
                 if i != j:
                     upper[k, b] += crossed.sum(axis=0)
-    nearest = np.linalg.norm(white - white[partner], axis=1)  # exact, 0 for duplicates
+    nearest = np.linalg.norm((x - x[partner]) @ root, axis=1)  # 0 for duplicates
     return Overlap(
         nearest=nearest, scales=factors, lower=ndtr(-nearest / (2 * factors[:, None])), upper=upper,
         duplicates=n - len(np.unique(x, axis=0)),
@@ -101,8 +105,8 @@ def overlap(prototypes: SamplesLike, cov: Any, *, scales: Sequence[float] = (1.0
 def map_assignment(x: SamplesLike, prototypes: SamplesLike, precision: Any) -> Int[np.ndarray, " n"]:
     r"""The most probable prototype of each row of x, $\arg\min_n (x - x^*_n)^\top P_n (x - x^*_n) - \log|P_n|$.
 
-    The precision $P_n$ is $\Sigma_n^{-1}$; another matrix in its place, such as Σ itself, gives another rule. The
-    first of several minima counts.
+    The precision $P_n$ is $\Sigma_n^{-1}$; another matrix in its place, such as Σ itself, gives another rule.
+    Of several equal minima the first counts; what the rounding of x − x*_n and of P_n tells apart is not equal.
 
     Parameters
     ----------
@@ -135,8 +139,7 @@ def map_assignment(x: SamplesLike, prototypes: SamplesLike, precision: Any) -> I
             cost = (off @ matrix * off).sum(axis=1) - np.linalg.slogdet(matrix)[1]
             winner[cost < best], best = n, np.minimum(cost, best)
         return winner
-    root = square_root(as_covariance(precision, d, name="precision"))
-    return _nearest(x @ root, centers @ root)
+    return _nearest(x, centers, square_root(as_covariance(precision, d, name="precision")))
 
 
 def misassignment(
@@ -171,8 +174,7 @@ def misassignment(
     sigma = _regular(as_covariance(cov, x.shape[1]))
     truth = rng.integers(len(x), size=draws)
     noisy = x[truth] + rng.standard_normal((draws, x.shape[1])) @ square_root(sigma)
-    root = square_root(sigma, inverse=metric == "inverse")
-    hits = int((_nearest(noisy @ root, x @ root) != truth).sum())
+    hits = int((_nearest(noisy, x, square_root(sigma, inverse=metric == "inverse")) != truth).sum())
     share = (hits + 1) / (draws + 2)
     return Estimate(
         value=hits / draws, standard_error=float(np.sqrt(share * (1 - share) / draws)), n=draws, bias=Bias.UNBIASED,
@@ -257,21 +259,23 @@ def _regular(cov: Float[np.ndarray, "d d"], name: str = "cov") -> Float[np.ndarr
     return cov
 
 
-def _nearest(x: Samples, centers: Samples) -> Int[np.ndarray, " n"]:
-    """The row of ``centers`` nearest to each row of x, in tiles; the first of several."""
+def _nearest(x: Samples, centers: Samples, root: Float[np.ndarray, "D q"]) -> Int[np.ndarray, " n"]:
+    """The center with the least ‖(x_i − c) root‖ for each row of x; the first of several.
+
+    Products of matrices leave those within their rounding of the least; between these the differences decide.
+    """
     middle = centers.mean(axis=0)
-    x, centers = x - middle, centers - middle
-    square = np.einsum("ij,ij->i", centers, centers)
-    best, winner = np.full(len(x), np.inf), np.zeros(len(x), dtype=np.int64)
-    for i in range(0, len(x), _TILE):
-        rows = slice(i, i + _TILE)
-        own = np.einsum("ij,ij->i", x[rows], x[rows])
-        for j in range(0, len(centers), _TILE):
-            columns = slice(j, j + _TILE)
-            distances = squared_distances(x[rows], centers[columns], own, square[columns], None)
-            place = distances.argmin(axis=1)
-            value = distances[np.arange(len(place)), place]
-            nearer = value < best[rows]
-            winner[rows] = np.where(nearer, place + j, winner[rows])
-            best[rows] = np.where(nearer, value, best[rows])
+    white, others = (x - middle) @ root, (centers - middle) @ root
+    square, d = np.einsum("ij,ij->i", others, others), x.shape[1]
+    size = ((x - middle) ** 2).sum(axis=1) + ((centers - middle) ** 2).sum(axis=1).max()
+    rounding = 4 * (d + 4) * float(np.finfo(np.float64).eps * np.linalg.norm(root, 2) ** 2) * size
+    winner = np.empty(len(x), dtype=np.int64)
+    for rows in np.array_split(np.arange(len(x)), 1 + len(x) * len(centers) // _PAIRS):
+        cost = square - 2 * white[rows] @ others.T  # less ‖white‖²
+        i, j = np.nonzero(cost <= (cost.min(axis=1) + rounding[rows])[:, None])
+        cost[:] = np.inf
+        for part in np.array_split(np.arange(len(i)), 1 + len(i) * d // _PAIRS):
+            off = (x[rows[i[part]]] - centers[j[part]]) @ root
+            cost[i[part], j[part]] = np.einsum("ij,ij->i", off, off)
+        winner[rows] = cost.argmin(axis=1)
     return winner

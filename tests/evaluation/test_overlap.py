@@ -1,5 +1,7 @@
 """Overlap of prototypes against its definition, against closed forms for two prototypes, and what it refuses."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -58,11 +60,31 @@ def test_distances_below_the_rounding_of_products():
     """Twins 1e-6 apart in a cloud of size 1, with noise of 1e-7: r = 10, while products round r² by 1e-16·1e14."""
     rng = np.random.default_rng(1)
     cloud = rng.normal(size=(40, 3))
-    x = np.r_[cloud, cloud[:1] + [1e-6, 0, 0]]
+    x = np.vstack([cloud, cloud[:1] + np.array([1e-6, 0, 0])])
     found = overlap(x, 1e-14)
     assert found.nearest[[0, 40]] == pytest.approx(10, rel=1e-9)
     assert found.upper[0, [0, 40]] == pytest.approx(ndtr(-5), rel=1e-7)
     assert found.upper[0, 1:40].max() == 0
+    narrow = overlap(x, 1.0, scales=[1.0, 1e-7])  # the same noise, named by its scale
+    np.testing.assert_allclose(narrow.upper[1], found.upper[0], rtol=1e-7)
+    np.testing.assert_allclose(narrow.nearest * 1e7, found.nearest, rtol=1e-12)
+
+
+@pytest.mark.parametrize("unit", [1.0, 1e-8, 1e-100])
+def test_assignment_of_what_products_round_away(unit):
+    """Twins 1e-9 apart in a cloud of size 1, in any unit: 1e-18 squared, where products round by 1e-16."""
+    rng = np.random.default_rng(11)
+    cloud = rng.normal(size=(300, 3)) * unit
+    twins = np.vstack([cloud, cloud + np.array([1e-9, 0, 0]) * unit])
+    x = twins + rng.uniform(-0.4e-9, 0.4e-9, size=twins.shape) * unit
+    np.testing.assert_array_equal(map_assignment(x, twins, 1.0), np.arange(600))
+
+
+def test_assignment_far_from_the_prototypes():
+    """All prototypes are equally near up to the rounding of the products; the differences know."""
+    x = np.array([[1e9, 0.0], [0.0, -1e9]])
+    centers = np.random.default_rng(12).normal(size=(500, 2))
+    np.testing.assert_array_equal(map_assignment(x, centers, 1.0), [centers[:, 0].argmax(), centers[:, 1].argmin()])
 
 
 def test_noise_and_prototypes_in_other_units_change_nothing():
@@ -133,9 +155,9 @@ def test_bound_is_nearly_tight_where_prototypes_are_far_apart():
 
 
 @pytest.mark.parametrize("kind", ["number", "shared", "several", "tensor"])
-@pytest.mark.parametrize("tile", [3, 1024])
-def test_assignment_is_the_most_probable_component(kind, tile, monkeypatch):
-    monkeypatch.setattr(module, "_TILE", tile)
+@pytest.mark.parametrize("pairs", [3, 2**21])
+def test_assignment_is_the_most_probable_component(kind, pairs, monkeypatch):
+    monkeypatch.setattr(module, "_PAIRS", pairs)
     rng = np.random.default_rng(7)
     x, centers = rng.normal(size=(60, 3)), rng.normal(size=(8, 3))
     covs = {
@@ -147,7 +169,8 @@ def test_assignment_is_the_most_probable_component(kind, tile, monkeypatch):
         "number": 2.0, "shared": precision[0], "several": (precision + precision.transpose(0, 2, 1)) / 2,
         "tensor": torch.tensor(precision[0]),
     }[kind]  # fmt: skip
-    density = [multivariate_normal(m, c).logpdf(x) for m, c in zip(centers, covs, strict=True)]
+    law: Any = multivariate_normal
+    density = [law.logpdf(x, m, c) for m, c in zip(centers, covs, strict=True)]
     np.testing.assert_array_equal(map_assignment(x, centers, precision), np.argmax(density, axis=0))
 
 
@@ -160,6 +183,10 @@ def test_determinants_are_part_of_the_rule():
 
 def test_first_of_several_minima():
     np.testing.assert_array_equal(map_assignment([[1.0]], [[0.0], [2.0], [2.0]], 1.0), [0])
+    np.testing.assert_array_equal(map_assignment([[1.0]], [[2.0], [0.0], [2.0]], np.ones((3, 1, 1))), [0])
+    rng = np.random.default_rng(13)
+    x, root = rng.normal(size=(40, 5)), covariance(5, rng)
+    np.testing.assert_array_equal(map_assignment(x + 1e-3, np.vstack([x, x]), root), np.arange(40))
 
 
 def test_draws_are_those_of_the_generator():
@@ -233,8 +260,9 @@ def test_what_else_is_refused():
         map_assignment(X, X, np.stack([np.diag([1.0, 0.0])] * 5))
     with pytest.raises(ParameterError, match="precision: expected a number"):
         map_assignment(X, X, np.eye(3))
+    raw: Any = getattr(misassignment, "__wrapped__", misassignment)  # without the check of types
     with pytest.raises(UnknownNameError, match="metric: expected one of 'inverse', 'covariance'"):
-        misassignment(X, 1.0, np.random.default_rng(0), metric="euclidean")
+        raw(X, 1.0, np.random.default_rng(0), metric="euclidean")
     with pytest.raises(ParameterError, match="draws"):
         misassignment(X, 1.0, np.random.default_rng(0), 0)
 
