@@ -19,6 +19,10 @@ SamplesLike: TypeAlias = Any
 """What a user may hand over: a numpy array, torch tensor, DataFrame or nested list of floats."""
 
 
+_LARGEST = 1e300
+"""Beyond it sums over rows, and a few standard deviations, may be no floats any more."""
+
+
 class SampleError(ValueError):
     """Samples that cannot be admitted; the message names the argument, what arrived and the cure."""
 
@@ -72,7 +76,7 @@ def as_samples(x: SamplesLike, *, name: str = "x", minimum: int = 2) -> Samples:
     Raises
     ------
     SampleTypeError: integer, boolean, complex, text or object data, sparse or masked arrays.
-    SampleError: wrong rank, empty, fewer than ``minimum`` rows, NaN or infinite values.
+    SampleError: wrong rank, empty, fewer than ``minimum`` rows, NaN or infinite values, values beyond 1e300.
 
     >>> as_samples([0.5, 1.5, 2.5]).shape
     (3, 1)
@@ -100,6 +104,11 @@ or impute these rows
         raise SampleError(
             f"{name}: expected finite values, got {bad} of {array.size} NaN or infinite (first in row {first}); "
             "drop or impute these rows"
+        )
+    if (largest := max(float(array.max()), -float(array.min()))) > _LARGEST:
+        raise SampleError(
+            f"{name}: expected values up to {_LARGEST:g} in size, whose sums are floats, got {largest:.3g}; use other "
+            f"units, e.g. {name} / {largest:.0e}"
         )
     return array
 
@@ -273,7 +282,7 @@ def _as_real_array(x: SamplesLike, name: str) -> np.ndarray:
         raise SampleTypeError(f"{name}: expected a dense array, got {type(x).__name__}; use {name}.toarray()")
     _refuse_integer_columns(x, name)
     try:
-        array = np.asarray(x)
+        array = np.asarray(_plain(x))
     except ValueError as error:
         raise SampleError(f"{name}: expected a rectangular array, got rows of unequal shape; {error}") from error
     if array.dtype.kind in "iub" and array.size:
@@ -287,6 +296,14 @@ def _as_real_array(x: SamplesLike, name: str) -> np.ndarray:
             "convert to an array of floats first"
         )
     return array.astype(np.float64, copy=False)
+
+
+def _plain(x: Any) -> Any:
+    """A frame or series with pandas' nullable floats as plain ones, what is missing as NaN; all else as it is."""
+    kinds = np.atleast_1d(np.asarray(getattr(x, "dtypes", None), dtype=object))
+    if hasattr(x, "to_numpy") and all(getattr(kind, "kind", "") == "f" for kind in kinds):
+        return x.to_numpy(dtype=float, na_value=np.nan)
+    return x
 
 
 def _refuse_integer_columns(x: SamplesLike, name: str) -> None:

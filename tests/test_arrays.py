@@ -31,6 +31,7 @@ SAME = {
     "Fortran order": np.asfortranarray(X),
     "strided": np.repeat(X, 2, axis=0)[::2],
     "DataFrame": pd.DataFrame(X, columns=["a", "b"]),
+    "DataFrame of nullable floats": pd.DataFrame(X, columns=["a", "b"]).astype("Float64"),
     "tensor": torch.tensor(X),
     "tensor with gradient": torch.tensor(X, requires_grad=True),
     "bfloat16 tensor": torch.tensor(X).bfloat16(),
@@ -38,6 +39,12 @@ SAME = {
 
 REFUSED = {
     "NaN": (np.array([[0.0], [np.nan]]), SampleError, "finite"),
+    "missing nullable": (pd.DataFrame({"a": pd.array([1.5, None], "Float64")}), SampleError, "got 1 of 2 NaN"),
+    "nearly overflowing": (
+        np.array([[1.0], [-3e307]]),
+        SampleError,
+        r"up to 1e\+300 in size, .* got 3e\+307; use other",
+    ),
     "inf": (np.array([[0.0], [np.inf]]), SampleError, "first in row 1"),
     "empty": (np.empty((0, 3)), SampleError, "empty"),
     "no columns": (np.empty((3, 0)), SampleError, "empty"),

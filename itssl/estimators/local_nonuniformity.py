@@ -23,6 +23,7 @@ UNIFORM_CORRECTION_RATE = 5e-3
 """ε of the paper: how rarely a neighborhood that is uniform in its box may be corrected."""
 
 _SIMULATIONS = 2**16
+_CLEARLY = 64.0  # what rounding makes of a box that is hardly wider than it says nothing of the box
 
 
 def log_box_ratio(
@@ -53,7 +54,7 @@ def log_box_ratio(
     blur = np.broadcast_to(rounding, len(offsets)) + 16 * np.finfo(float).eps * largest
     blur = (blur if np.any(rounding) else np.zeros(len(offsets)))[:, None]
     principal[principal <= blur] = 0.0
-    proper = (extent > blur).all(axis=1)
+    proper = (extent > _CLEARLY * blur).all(axis=1)
     with np.errstate(divide="ignore"):
         ratio = np.log(principal[proper]).sum(axis=1) - np.log(extent[proper]).sum(axis=1)
     found = np.zeros(len(offsets))

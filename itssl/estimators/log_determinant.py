@@ -21,6 +21,7 @@ from itssl.estimators.diagnosis import pair_warnings, small_sample_warnings
 from itssl.estimators.error_bars import jackknife_standard_error
 from itssl.estimators.standardization import canonical_order, in_units_of_its_own
 from itssl.kernels.linalg import LOG_2PI, covariance, log_determinant
+from itssl.kernels.neighbors import power_of_two
 
 
 def logdet_entropy(z: Float[Any, "n d"], *, ridge: float = 0.0) -> Float[Any, ""]:
@@ -49,7 +50,12 @@ def logdet_entropy(z: Float[Any, "n d"], *, ridge: float = 0.0) -> Float[Any, ""
     if n <= d and ridge == 0:
         return 0 * z.sum() - xp.inf
     identity = xp.eye(d, dtype=z.dtype) if xp.__name__ == "numpy" else xp.eye(d, dtype=z.dtype, device=z.device)
-    return 0.5 * (log_determinant(covariance(z) + ridge * identity) + d * (LOG_2PI + 1))
+    unit = (
+        1.0 if ridge else power_of_two(np.asarray(z if xp is np else z.detach().cpu().numpy()))
+    )  # squares stay floats
+    return 0.5 * (log_determinant(covariance(z / unit) + ridge * identity) + d * (LOG_2PI + 1)) + d * float(
+        np.log(unit)
+    )
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from itssl.arrays import Samples, SamplesLike, as_samples, stream
+from itssl.arrays import SampleError, Samples, SamplesLike, as_samples, stream
 from itssl.choices import require_count
 from itssl.estimate import Bias, Estimate, Reference
 from itssl.estimators.noise import (
@@ -22,6 +22,7 @@ from itssl.kernels.pairwise import kernel_sums, log_kernel_sums
 
 _REACH = 9.0  # standard deviations of the noise; N(0, 1) has mass 2e-19 beyond
 _STEP = 1 / 16  # spacing of the one-dimensional grid in standard deviations
+_ROUNDED_AWAY = 1e-3
 _LARGEST_GRID = 2**27  # grid points times atoms: above it Monte Carlo is cheaper
 
 REFERENCE = Reference(
@@ -69,7 +70,7 @@ class NoiseConvolved:
         """Entropy of Z + N(0, Σ) for draws z of Z, shape (n, d), in nats.
 
         Constant columns are admitted: with the noise they have a density. Raises SampleError for inadmissible
-        samples or a var of another dimension.
+        samples, a var of another dimension, and noise that the rounding of z would swallow.
         """
         z = as_samples(z, name="z")
         n, d = z.shape
@@ -78,6 +79,7 @@ class NoiseConvolved:
         noise = (d * (LOG_2PI + 1) + log_det) / 2
         atoms, counts = _atoms(z)
         white, weights = whitened(atoms - atoms.mean(axis=0), whitener), counts / n
+        _require_visible_noise(white)
         found = _on_a_grid(white, weights) if d == 1 else None
         found = found or _by_draws(white, weights, self.draws)
         information = float(weights @ found.own)  # h(q̂) − h(noise), for log-densities relative to the noise's
@@ -126,6 +128,16 @@ class _Cross(NamedTuple):
     contrast: float
     own_variance: float
     variance: float
+
+
+def _require_visible_noise(white: Samples) -> None:
+    """SampleError where z + noise would be rounded by more than 1e-3 standard deviations of the noise."""
+    largest = float(np.abs(white).max())
+    if largest * np.finfo(float).eps > _ROUNDED_AWAY:
+        raise SampleError(
+            f"z: expected rows within {_ROUNDED_AWAY / np.finfo(float).eps:.0e} standard deviations of the noise, got "
+            f"{largest:.3g}; in floats z + noise is then z. Use a larger var, or z in other units"
+        )
 
 
 def _atoms(z: Samples) -> tuple[Samples, Int[np.ndarray, " k"]]:

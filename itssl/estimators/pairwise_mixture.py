@@ -117,7 +117,7 @@ class PairwiseMixture:
         h_xy = _bound_terms(np.hstack([x, y]), self.var)
         a, b, c = (h_x.lower, h_y.lower, h_xy.upper) if self.bound == "lower" else (h_x.upper, h_y.upper, h_xy.lower)
         value = a[0] + b[0] - c[0]
-        excess = max(value, *(h[0] - of.component for h, of in ((a, h_x), (b, h_y), (c, h_xy))))
+        excess = max(value, *(of.upper[0] - of.component for of in (h_x, h_y, h_xy)))
         warnings = saturation_warnings(excess, len(x)) + pair_warnings(x, y)
         return self._estimate(value, a[1] + b[1] - c[1], self.bound, warnings, Bias.UNKNOWN)
 

@@ -7,6 +7,7 @@ from itssl.arrays import Samples
 
 _TILE = 1024
 _LARGEST_EXPONENT = 700.0  # exp(−700) is still a normal float64: subnormal results are slow and count for nothing
+_FAR = 1e140  # its square is a float, and no kernel reaches so far
 _NEGLIGIBLE = 40.0  # e^−40 is below the rounding of a sum with one term 1
 _EXPONENT_ERROR = 1e-11  # exponents whose rounding may exceed it are computed again from differences
 
@@ -88,21 +89,24 @@ def squared_distances(
     """‖a_i − b_j‖² from one matrix product, good to 1e-11 (or 1e-16 of its size) where it is at most ``reach``.
 
     ``square_a`` and ``square_b`` are ‖a_i‖² and ‖b_j‖². ``reach=None`` means 40 above the smallest of its row.
-    Where the rounding of the product may exceed that, the differences are formed.
+    Where the rounding of the product may exceed that, the differences are formed, cut at 1e140.
 
     >>> a = np.array([[1e9], [1e9 + 1]])
     >>> squared_distances(a, a, a[:, 0] ** 2, a[:, 0] ** 2, 10.0)
     array([[0., 1.],
            [1., 0.]])
     """
-    distances = square_a[:, None] + square_b - 2 * a @ b.T
-    rounding = (a.shape[1] + 4) * float(np.finfo(float).eps) * float(square_a.max() + square_b.max())
+    with np.errstate(over="ignore", invalid="ignore"):
+        distances = square_a[:, None] + square_b - 2 * a @ b.T
+        rounding = (a.shape[1] + 4) * float(np.finfo(float).eps) * float(square_a.max() + square_b.max())
+    if not np.isfinite(rounding):
+        distances[:], reach = 0.0, np.inf  # squares overflow: all from differences
     if rounding > _EXPONENT_ERROR:
         limit = distances.min(axis=1, keepdims=True) + _NEGLIGIBLE if reach is None else reach
         rows, columns = np.nonzero(distances <= limit + 2 * rounding)
         step = max(1, 2**21 // a.shape[1])
         for start in range(0, len(rows), step):
             i, j = rows[start : start + step], columns[start : start + step]
-            difference = a[i] - b[j]
+            difference = np.clip(a[i] - b[j], -_FAR, _FAR)
             distances[i, j] = np.einsum("ij,ij->i", difference, difference)
     return distances

@@ -160,3 +160,13 @@ def test_one_distant_row_does_not_make_the_others_flat():
     found = LNC().mutual_information(x, y)
     assert np.isfinite(found.value)
     assert "deterministic" not in {w.code for w in found.warnings}
+
+
+@pytest.mark.parametrize("sigma", [9.0, 15.0])
+def test_boxes_as_thin_as_rounding_are_no_relation(sigma):
+    """Most rows of exp(σZ) lie within rounding of the widest ones' units; the information is that of Z and Y, 0.35."""
+    z, e = stream(0, "heavy").normal(size=(2, 1000, 1))
+    with value_only():
+        found = LNC().mutual_information(np.exp(sigma * z), z + e)
+    assert 0 < found.value < 1
+    assert [w.code for w in found.warnings] == ["heavy_tails", "no_error_bar"]

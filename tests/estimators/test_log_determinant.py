@@ -124,3 +124,17 @@ def test_few_rows_are_warned_of():
     wide = stream(0, "wide").normal(size=(5, 8))
     for found in (LogDet(beta=10.0).entropy(wide), LogDet(beta=10.0).mutual_information(wide, wide[:, :2] ** 2)):
         assert [w.code for w in found.warnings].count("small_sample_for_dimension") == 1
+
+
+@pytest.mark.parametrize("unit", [2.0**-660, 2.0**660])
+def test_units_whose_squares_are_no_floats(unit):
+    z = stream(0, "units").normal(size=(50, 3))
+    expected = logdet_entropy(z) + 3 * np.log(unit)
+    assert logdet_entropy(z * unit) == pytest.approx(expected, abs=64 * EPS * 3 * abs(np.log(unit)))
+    tensor = torch.tensor(z * unit, requires_grad=True)
+    logdet_entropy(tensor).backward()
+    plain = torch.tensor(z, requires_grad=True)
+    logdet_entropy(plain).backward()
+    assert tensor.grad is not None
+    assert plain.grad is not None
+    torch.testing.assert_close(tensor.grad * unit, plain.grad, rtol=1e-10, atol=0)

@@ -140,3 +140,15 @@ def test_bad_parameters():
         NoiseConvolved(1.0, draws=0)
     with pytest.raises(SampleError, match="z: expected 2 columns to fit var, got 1"):
         NoiseConvolved([1.0, 1.0]).entropy([[0.0], [1.0]])
+
+
+@pytest.mark.parametrize("d", [1, 2])
+def test_noise_below_the_rounding_of_the_rows_is_refused(d):
+    z = stream(0, "rounded away").normal(size=(20, d))
+    assert NoiseConvolved(var=1.0).entropy(1e9 * z).value == pytest.approx(
+        d / 2 * np.log(2 * np.pi * np.e) + np.log(20), abs=1e-6
+    )
+    with pytest.raises(
+        SampleError, match=r"z: expected rows within 5e\+12 standard deviations of the noise, got .*e\+13"
+    ):
+        NoiseConvolved(var=1.0).entropy(1e13 * z)

@@ -202,3 +202,21 @@ def test_variance_is_positive(var):
         PairwiseMixture(var=var)
     with pytest.raises(ParameterError, match="var"):
         pairwise_entropy_bounds(np.ones((3, 1)), var=var)
+
+
+@pytest.mark.parametrize("bound", ["lower", "upper"])
+def test_information_from_saturated_entropies_warns_on_either_side(bound):
+    """Independent rows, little noise: the values, 2.6 or −0.7 below and 3.7 or 1.5 above 0, speak of n alone."""
+    x, y = stream(0, "saturated").normal(size=(2, 300, 1))
+    for var in (1e-4, 1e-2):
+        found = PairwiseMixture(var=var, bound=bound).mutual_information(x, y)
+        assert found.bias is Bias.UNKNOWN
+        assert [w.code for w in found.warnings] == ["ceiling"]
+    assert PairwiseMixture(var=1.0, bound=bound).mutual_information(x, y).warnings == ()
+
+
+def test_units_whose_squares_overflow():
+    x = stream(0, "huge").normal(size=(40, 2))
+    for side in PairwiseMixture(var=1.0).entropy_bounds(1e200 * x):
+        assert side.value == pytest.approx(np.log(2 * np.pi * np.e) + np.log(40), rel=8 * EPS)
+        assert [w.code for w in side.warnings] == ["ceiling"]

@@ -71,3 +71,14 @@ def test_exact_distances_only_where_they_matter():
     square = z[:, 0] ** 2
     assert squared_distances(z, z, square, square, 10.0)[1, 2] == 1.0
     assert squared_distances(z, z, square, square, 10.0)[0, 1] == 1e18
+
+
+def test_distances_whose_squares_overflow():
+    """Far rows do not see each other, near ones do, wherever they are; log-sums stay numbers."""
+    z = np.array([[0.0], [1.0], [1e200], [1e200], [-1e200], [-1e200]])
+    first, second = kernel_sums(z, 1.0)
+    np.testing.assert_allclose(first, [1 + np.exp(-1 / 8)] * 2 + [2.0] * 4, rtol=1e-14)
+    np.testing.assert_allclose(second, [1 + np.exp(-1 / 2)] * 2 + [2.0] * 4, rtol=1e-14)
+    near, far = log_kernel_sums(np.array([[0.0], [1e200]]), z, np.zeros(6))
+    assert near == pytest.approx(np.log(1 + np.exp(-0.5)), rel=1e-14)
+    assert far == pytest.approx(np.log(2), rel=1e-14)
