@@ -7,7 +7,7 @@ import numpy as np
 from itssl.arrays import Samples, SamplesLike, as_paired_samples, refuse_constant_columns
 from itssl.choices import require_count, require_known
 from itssl.estimate import Bias, Estimate, EstimateWarning, Reference
-from itssl.estimators.adequacy import high_dimension_warnings
+from itssl.estimators.adequacy import high_dimension_warnings, neighbor_tail_warnings
 from itssl.estimators.diagnosis import (
     ceiling_warnings,
     joint_support_warnings,
@@ -63,8 +63,8 @@ class FrenzelPompe:
     def conditional_mutual_information(self, x: SamplesLike, y: SamplesLike, z: SamplesLike, /) -> Estimate:
         """I(X; Y | Z) of the rows of x (n, d_x), y (n, d_y) and z (n, d_z), drawn together, with n > k.
 
-        Standard error by subsampling. Warnings: ``ceiling``, ``high_dimension``, ``neighbor_bias``, ``ties``,
-        ``singular_support``, and ``deterministic`` where x and y share a direction beyond z.
+        Standard error by subsampling. Warnings: ``ceiling``, ``heavy_tails``, ``high_dimension``, ``neighbor_bias``,
+        ``ties``, ``singular_support``, and ``deterministic`` where x and y share a direction beyond z.
         Raises SampleError for n ≤ k, unequal n, constant columns and inadmissible samples.
         """
         (_, z), (x, y) = as_paired_samples(x, z, names=("x", "z")), as_paired_samples(x, y)
@@ -79,6 +79,7 @@ class FrenzelPompe:
         )
         d = x.shape[1] + y.shape[1] + z.shape[1]
         warnings = ceiling_warnings(value, ceiling, "⟨ψ(n_z+1)⟩ − ψ(k)") + _triple_warnings(x, y, z)
+        warnings += tuple(w for s, name in ((x, "x"), (y, "y"), (z, "z")) for w in neighbor_tail_warnings(s, name=name))
         warnings += high_dimension_warnings(n, d, k=self.k, information=True)
         warnings, bias = drift(value, parts, warnings, n=n, d=d, method="FrenzelPompe", name="(x, y, z)")
         return Estimate(

@@ -11,6 +11,7 @@ from itssl.arrays import SampleError, stream
 from itssl.estimators.adequacy import (
     bias_warnings,
     covariance_warnings,
+    entropy_tail_warnings,
     high_dimension_warnings,
     moment_warnings,
     neighbor_entropy_bias,
@@ -153,6 +154,19 @@ def test_light_tails_do_not(name):
     """9 laws, 10 samples, a rate below 0.5 %; fixed seeds."""
     for seed in range(10):
         assert tail_warnings(LIGHT_TAILED[name](stream(seed, "light", name), 300, 4)) == ()
+
+
+def test_heavy_tails_of_entropies_are_warned_of_where_they_hurt():
+    """Where Kozachenko–Leonenko is off by a nat (log-normal of deviation 4 in the plane), and not on a line."""
+    z = stream(0, "log-normal").normal(size=(1000, 2))
+    truth = np.log(2 * np.pi * np.e * 16)
+    with value_only():
+        found = KozachenkoLeonenko().entropy(np.exp(4 * z))
+    assert found.value > truth + 0.5
+    assert [w.code for w in found.warnings if w.code == "heavy_tails"] == ["heavy_tails"]
+    assert entropy_tail_warnings(np.exp(4 * z[:, :1])) == ()
+    for seed in range(10):  # Student (3) is light enough: at most −0.07 nats up to d = 5
+        assert entropy_tail_warnings(stream(seed, "t").standard_t(3, size=(1000, 2))) == ()
 
 
 @pytest.mark.slow

@@ -131,3 +131,16 @@ def test_refusals():
         FrenzelPompe().conditional_mutual_information(x, y, z[:-1])
     with pytest.raises(SampleError, match="more than k = 20 rows, got 20"):
         FrenzelPompe(k=20).conditional_mutual_information(x, y, z)
+
+
+@pytest.mark.parametrize("which", range(3))
+def test_heavy_tails_are_warned_of(which):
+    """exp(9·) of a Gaussian changes no information, and hides nearly all of it from neighbors."""
+    z, a, b = stream(0, "heavy").normal(size=(3, 500, 1))
+    samples = [z + a, a + b, z]
+    with value_only():
+        assert "heavy_tails" not in {w.code for w in FrenzelPompe().conditional_mutual_information(*samples).warnings}
+        samples[which] = np.exp(9 * samples[which])
+        found = FrenzelPompe().conditional_mutual_information(*samples)
+    (warning,) = (w for w in found.warnings if w.code == "heavy_tails")
+    assert f"columns of {'xyz'[which]} " in warning.message
