@@ -6,8 +6,11 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from numbers import Real
 from types import MappingProxyType
 from typing import Any, Protocol, runtime_checkable
+
+from itssl.choices import ParameterError
 
 NATS_PER_BIT = math.log(2.0)
 
@@ -121,8 +124,8 @@ class Estimate:
         >>> print(f"{low:.2f} {high:.2f}")
         -1.96 1.96
         """
-        if not 0 < level < 1:
-            raise ValueError(f"level: expected a number between 0 and 1, got {level}; pass e.g. 0.95")
+        if not isinstance(level, Real) or not 0 < level < 1:
+            raise ParameterError(f"level: expected a number between 0 and 1, got {level!r}; pass e.g. 0.95")
         if self.interval_rule is not None and math.isfinite(self.value):
             low, high = self.interval_rule(level)
             scale = NATS_PER_BIT if self.units == "bits" else 1.0

@@ -76,7 +76,7 @@ def test_interval_uses_students_t():
     assert Estimate(value=1, standard_error=0, n=0, bias=Bias.EXACT, method="m").interval() == (1, 1)
     undefined = Estimate(value=1, standard_error=math.nan, n=3, bias=Bias.UNKNOWN, method="m").interval()
     assert undefined == (-math.inf, math.inf)
-    with pytest.raises(ValueError, match="level"):
+    with pytest.raises(ValueError, match="level: expected a number between 0 and 1, got 95"):
         ESTIMATE.interval(95)
 
 

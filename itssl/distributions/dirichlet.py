@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from itssl.arrays import SampleError, Samples
+from itssl.arrays import Samples
 from itssl.distributions.gaussian import LawError
 from itssl.distributions.law import exact
 from itssl.distributions.products import other_coordinates
@@ -201,4 +201,4 @@ def _information_of_blocks(law: Dirichlet | InvertedDirichlet, block: Sequence[i
 
 def _require_same_dim(p: Dirichlet, q: Dirichlet) -> None:
     if p.dim != q.dim:
-        raise SampleError(f"other: expected a law on R^{p.dim}, got one on R^{q.dim}")
+        raise LawError(f"other: expected a law on R^{p.dim}, got one on R^{q.dim}")

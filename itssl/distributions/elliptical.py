@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Float
 
-from itssl.arrays import SampleError, Samples
+from itssl.arrays import Samples
 from itssl.distributions.gaussian import Gaussian, LawError, require_covariance
 from itssl.distributions.law import exact
 from itssl.distributions.products import other_coordinates
@@ -130,13 +130,11 @@ class Elliptical:
     def kl_divergence(self, other: "Elliptical") -> Estimate:
         """D(self‖other) in nats for one location and proportional shapes, by the radii. LawError otherwise.
 
-        SampleError for a law of another dimension.
-
         >>> print(f"{uniform_ball(2).kl_divergence(uniform_ball(2, radius=2.0)).value:.4f}")  # log 4
         1.3863
         """
         if self.dim != other.dim:
-            raise SampleError(f"other: expected a law on R^{self.dim}, got one on R^{other.dim}")
+            raise LawError(f"other: expected a law on R^{self.dim}, got one on R^{other.dim}")
         ratio = float(self.shape[0, 0] / other.shape[0, 0])
         rounding = 8 * np.finfo(float).eps * np.abs(self.shape).max()
         same = np.array_equal(self.location, other.location)

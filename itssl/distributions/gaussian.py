@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Float
 
-from itssl.arrays import SampleError, Samples
+from itssl.arrays import Samples
 from itssl.distributions.law import exact
 from itssl.estimate import Estimate
 from itssl.kernels.linalg import LOG_2PI
@@ -112,7 +112,7 @@ def kl_divergence(p: Gaussian, q: Gaussian) -> Estimate:
     0.5
     """
     if p.dim != q.dim:
-        raise SampleError(f"q: expected a law on R^{p.dim} like p, got one on R^{q.dim}")
+        raise LawError(f"q: expected a law on R^{p.dim} like p, got one on R^{q.dim}")
     trace = float(np.trace(np.linalg.solve(q.cov, p.cov)))
     shift = float(q.squared_mahalanobis(p.mean[None])[0])
     return exact(0.5 * (trace + shift - p.dim + q.log_det - p.log_det), "Gaussian KL divergence")

@@ -135,7 +135,8 @@ def binary_symmetric_images(flip: float, *, pictures: BitPictures | None = None)
 def binary_symmetric_images_with_information(nats: float, *, pictures: BitPictures | None = None) -> Task:
     """Pictures whose flip probability (at most ½) gives the information asked for; at most (bits)·log 2.
 
-    Raises LawError beyond that.
+    As flip is a float, the information is met to a relative 4e-16/√(nats/bits) only; what the task states is that of
+    its own flip. Raises LawError beyond the most.
 
     >>> print(f"{binary_symmetric_images_with_information(1.5).mutual_information.value:.12f}")
     1.500000000000

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Float, Int
 
 from itssl.arrays import Samples, SamplesLike, as_paired_samples, as_samples, refuse_constant_columns
 from itssl.choices import ParameterError, require_count
 from itssl.estimate import Bias, Estimate, EstimateWarning, Reference, format_with_error
-from itssl.estimators.diagnosis import ceiling_warnings, pair_warnings, sample_warnings
+from itssl.estimators.diagnosis import ceiling_warnings, pair_warnings, sample_warnings, small_sample_warnings
 
 NOTICED = 0.05
 """Nats by which half as many bins may move an answer before it warns."""
@@ -62,12 +62,12 @@ class Binning:
             return cells, cells.entropy + float(np.log(np.ptp(x, axis=0) / bins).sum())
 
         cells, value = density(self.bins)
-        error = float(cells.log_share.std() / np.sqrt(len(x)))
+        error = _error(cells.log_share)
         return Estimate(
             value=value, standard_error=error, n=len(x), bias=Bias.UNKNOWN, method=repr(self),
             reference=self.REFERENCE, diagnostics={"occupied_cells": cells.occupied},
             warnings=cells.warnings() + self._width_warnings(value, error, lambda bins: density(bins)[1])
-            + sample_warnings(x),
+            + sample_warnings(x) + small_sample_warnings(error, value, len(x)),
         )  # fmt: skip
 
     def mutual_information(self, x: SamplesLike, y: SamplesLike, /) -> Estimate:
@@ -91,17 +91,18 @@ class Binning:
 
         of_x, of_y, both = counts(self.bins)
         value = of_x.entropy + of_y.entropy - both.entropy
-        error = float((both.log_share - of_x.log_share - of_y.log_share).std() / np.sqrt(len(x)))
+        error = _error(both.log_share - of_x.log_share - of_y.log_share)
         return Estimate(
             value=value, standard_error=error, n=len(x), bias=Bias.UNKNOWN, method=repr(self),
             reference=self.REFERENCE, diagnostics={"occupied_cells": both.occupied},
             warnings=both.warnings() + self._width_warnings(value, error, information)
-            + ceiling_warnings(value, float(np.log(len(x))), "log n") + pair_warnings(x, y),
+            + ceiling_warnings(value, float(np.log(len(x))), "log n") + pair_warnings(x, y)
+            + small_sample_warnings(error, value, len(x)),
         )  # fmt: skip
 
     def _width_warnings(self, value: float, error: float, at: Callable[[int], float]) -> tuple[EstimateWarning, ...]:
         """Code ``bin_width``: half as many bins move the answer by over three errors and a twentieth of a nat."""
-        if self.bins < 4 or not abs((coarse := at(self.bins // 2)) - value) > max(3 * error, NOTICED):
+        if self.bins < 4 or not abs((coarse := at(self.bins // 2)) - value) > np.fmax(3 * error, NOTICED):
             return ()
         return (
             EstimateWarning(
@@ -111,6 +112,12 @@ class Binning:
                 cure="look at bin_width_sweep, or use an estimator without bins",
             ),
         )
+
+
+def _error(terms: Float[np.ndarray, " n"]) -> float:
+    """√(Var/n) of the summands; nan where all agree to rounding (each row alone, say): no spread to learn from."""
+    error = float(terms.std() / np.sqrt(len(terms)))
+    return error if error > 8 * np.finfo(float).eps * (1 + float(np.abs(terms).max())) else float("nan")
 
 
 def _codes(x: Samples, bins: int) -> Int[np.ndarray, "n d"]:

@@ -1,6 +1,7 @@
 """Matrix-based Rényi entropy: functionals of a Gram matrix that behave like entropies and are not Shannon's."""
 
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -10,10 +11,12 @@ from itssl.arrays import (
     SampleError,
     Samples,
     SamplesLike,
+    as_matrix,
     as_paired_samples,
     as_samples,
     namespace,
     refuse_constant_columns,
+    refuse_masked,
 )
 from itssl.choices import require_positive
 from itssl.estimate import Bias, Estimate, EstimateWarning, Reference
@@ -127,7 +130,7 @@ def matrix_renyi_entropy(gram: Float[Any, "n n"], *, alpha: float) -> Float[Any,
     1.3863 1.3863
     """
     require_positive("alpha", alpha)
-    xp = namespace(gram)
+    xp, gram = _as_gram(gram)
     if gram.ndim != 2 or gram.shape[0] != gram.shape[1] or not bool(xp.isfinite(gram).all()) or not xp.trace(gram) > 0:
         raise SampleError(
             f"gram: expected a finite square matrix of positive trace, got shape {tuple(gram.shape)}; pass the kernel "
@@ -153,10 +156,23 @@ def gaussian_gram(z: Float[Any, "n d"], *, bandwidth: float) -> Float[Any, "n n"
            [0.6065, 1.    ]])
     """
     require_positive("bandwidth", bandwidth)
+    xp, z = as_matrix(z)
     centered = (z - z.mean(0)) / (2**0.5 * bandwidth)
     square = (centered**2).sum(1)
     exponent = square[:, None] + square[None] - 2 * centered @ centered.T
-    return namespace(z).exp(-exponent.clip(0))
+    return xp.exp(-exponent.clip(0))
+
+
+def _as_gram(gram: Any) -> tuple[ModuleType, Any]:
+    """Its namespace, and the matrix in a precision whose eigenvalues can be taken: lists and integers are admitted."""
+    xp = namespace(gram)
+    if xp is np:
+        refuse_masked(gram, "gram")
+        gram = np.asarray(gram)
+        return xp, gram if gram.dtype == np.float32 else gram.astype(float, copy=False)
+    return xp, gram if gram.dtype in (xp.float32, xp.float64) else gram.to(
+        xp.float32 if gram.is_floating_point() else xp.float64
+    )
 
 
 def _renyi_entropy(z: Samples, alpha: float) -> float:

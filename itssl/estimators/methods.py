@@ -44,7 +44,11 @@ def estimator(method: Any, quantity: str, **options: Any) -> Any:
     """
     if not isinstance(method, str):
         if not hasattr(method, quantity) or inspect.isclass(method):
-            raise UnknownNameError(f"method: expected a name or an estimator with .{quantity}, got {method!r}")
+            names = ", ".join(map(repr, methods(quantity)))
+            made = f"; pass {method.__name__}(...), configured" if inspect.isclass(method) else ""
+            raise UnknownNameError(
+                f"method: expected one of {names}, or an estimator with .{quantity}, got {method!r}{made}"
+            )
         if options:
             raise ParameterError(f"options: expected none beside a configured estimator, got {sorted(options)}")
         return method

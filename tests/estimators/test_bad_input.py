@@ -49,6 +49,7 @@ calls["unknown method"] = lambda: itssl.entropy(good, method="nosuch")
 calls["unknown metric"] = lambda: itssl.KSG(metric="cosine")
 calls["unknown variant"] = lambda: itssl.KSG(variant=3)
 calls["unknown shrinkage"] = lambda: itssl.GaussianPlugin(shrinkage="lasso")
+calls["estimator class"] = lambda: itssl.mutual_information(good, good, method=itssl.KSG)
 calls["k zero"] = lambda: itssl.KozachenkoLeonenko(k=0)
 calls["k text"] = lambda: itssl.KSG(k="3")
 calls["unknown bound"] = lambda: itssl.PairwiseMixture(var=1.0, bound="middle")
@@ -61,6 +62,7 @@ calls["unknown world"] = lambda: itssl.check("C17", "nowhere")
 calls["unknown control"] = lambda: itssl.check("C17", control="nothing")
 calls["unknown relation"] = lambda: itssl.check_inequality(0, 1, relation="<")
 calls["negative margin"] = lambda: itssl.check_equality(0, 1, margin=-1.0)
+calls["level"] = lambda: itssl.entropy(good).interval("a")
 calls["error rate"] = lambda: itssl.check_inequality(0, 1, false_verdict_rate=2.0)
 out = {}
 for name, call in calls.items():
@@ -106,6 +108,9 @@ def test_every_answer_names_argument_arrival_and_cure(answers):
         ("gaussian_plugin entropy x labels", "labels"),
         ("unknown shrinkage", "shrinkage: expected one of 'none', 'ledoit_wolf', 'oas', got 'lasso'"),
         ("unknown metric", "metric: expected one of 'euclidean', 'chebyshev', got 'cosine'"),
+        ("estimator class", "'ksg', "),
+        ("estimator class", "pass KSG(...), configured"),
+        ("level", "level: expected a number between 0 and 1, got 'a'; pass e.g. 0.95"),
         ("unknown variant", "variant: expected one of 1, 2, got 3"),
         ("unknown normalization", "normalization: expected one of 'equation', 'reference', 'solo', got 'mine'"),
         ("unknown claim", "claim: expected one of"),

@@ -92,3 +92,11 @@ def test_sweep_shows_that_the_bins_decide():
     with pytest.raises(ParameterError, match="bins: expected at least one"):
         bin_width_sweep(x, bins=())
     assert bin_width_sweep(x, bins=8) == bin_width_sweep(x, bins=[8])
+
+
+def test_rows_alone_in_their_cells_know_no_error():
+    """All summands are log n: their spread is 0, and the error is not."""
+    x, y = np.array([[0.0, 1.0, 2.0], [0.0, 2.0, 1.0]])
+    for found in (Binning().entropy(x), Binning().mutual_information(x, y)):
+        assert np.isnan(found.standard_error)
+        assert {"no_error_bar", "empty_bins"} <= {w.code for w in found.warnings}

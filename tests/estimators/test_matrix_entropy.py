@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.distance import pdist, squareform
 
-from itssl.arrays import SampleError, stream
+from itssl.arrays import SampleError, SampleTypeError, stream
 from itssl.estimators.error_bars import value_only
 from itssl.estimators.matrix_entropy import LARGEST, MatrixRenyi, gaussian_gram, matrix_renyi_entropy
 
@@ -116,3 +116,15 @@ def test_no_error_bar_is_said():
     found = MatrixRenyi(alpha=1.5).entropy(stream(0, "many").normal(size=(1001, 1)))
     assert np.isnan(found.standard_error)
     assert "no_error_bar" in {w.code for w in found.warnings}
+
+
+def test_half_precision_is_widened_and_masked_values_are_refused():
+    """Eigenvalues in half precision do not exist."""
+    full = matrix_renyi_entropy(np.eye(4), alpha=1.5)
+    for gram in (np.eye(4, dtype=np.float16), torch.eye(4, dtype=torch.bfloat16)):
+        assert float(matrix_renyi_entropy(gram, alpha=1.5)) == pytest.approx(float(full), rel=1e-6)
+    with pytest.raises(SampleTypeError, match="gram: expected plain values, got a masked array"):
+        matrix_renyi_entropy(np.ma.masked_array(np.eye(4), mask=np.eye(4)), alpha=1.5)
+    z = np.array([[0.0], [1.0], [3.0]])
+    for other in (z.astype(np.float16), torch.tensor(z).bfloat16()):
+        np.testing.assert_allclose(gaussian_gram(other, bandwidth=1.0), gaussian_gram(z, bandwidth=1.0), rtol=1e-6)

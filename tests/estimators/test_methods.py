@@ -57,5 +57,7 @@ def test_wrong_names_and_options():
         itssl.entropy(X, method="kozachenko_leonenko", neighbors=3)
     with pytest.raises(UnknownNameError, match=r"an estimator with \.entropy"):
         itssl.entropy(X, method=itssl.KSG())
+    with pytest.raises(UnknownNameError, match=r"one of .*'ksg'.* got <class .*KSG'>; pass KSG\(\.\.\.\), configured"):
+        itssl.mutual_information(X, Y, method=itssl.KSG)
     with pytest.raises(ParameterError, match="none beside a configured estimator"):
         itssl.entropy(X, method=itssl.KozachenkoLeonenko(), k=3)
