@@ -70,7 +70,10 @@ def injectivity(network: nn.Module, x: SamplesLike | None = None, *, dim: int | 
     points = as_samples(x, minimum=1)
     if layers is not None and all(_injective_layers(layers)):
         return Injectivity(injective=True, reason="every layer is injective")
-    return _collision(graph.network, points) or Injectivity(
+    found = _collision(graph.network, points)
+    if found is not None:
+        return found
+    return Injectivity(
         injective=None,
         reason=f"no certificate by layers, and no collision found at {len(points)} points; more points may find one",
     )
