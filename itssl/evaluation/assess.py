@@ -160,7 +160,7 @@ def _row(a: _Around, scale: float, overlaps: Float[np.ndarray, " N"] | None, adv
     if overlaps is not None:
         rng = stream(a.seed, "assess", "assignment", repr(scale))
         wrong = misassignment(a.x, scale**2 * a.cov, rng, _ASSIGNED * a.draws)
-        a2 = float(overlaps.mean()), wrong.value, wrong.standard_error
+        a2 = float(overlaps.clip(max=1).mean()), wrong.value, wrong.standard_error
     counts = {name: np.array([getattr(t, name) for t in tests]) for name in PointTests._fields[:-1]}
     moments = np.array([t.moments for t in tests]).T
     return AssessmentRow(
@@ -200,18 +200,18 @@ def _views(network: Any, x: Samples, views: Any, seed: int) -> ViewDependence:
 
     from itssl.networks.encoders import embed, torch_generator
 
-    given = views
+    given: Any = views
+    if callable(given):
+        given = given(torch.tensor(np.repeat(x, REPEATS, axis=0)), torch_generator(seed, "assess", "views"))
+    parts = given if isinstance(given, tuple | list) else [given]
+    pair = [np.asarray(on_host(view) if is_torch(view) else view) for view in parts]
     if callable(views):
-        made = views(torch.tensor(np.repeat(x, REPEATS, axis=0)), torch_generator(seed, "assess", "views"))
-        given = [v.reshape(len(x), REPEATS, -1) if len(v) == len(x) * REPEATS else v for v in made]
-    shapes: list[Any] = (
-        [tuple(np.shape(view)) for view in given] if isinstance(given, tuple | list) else [type(given).__name__]
-    )
-    if len(shapes) != 2 or shapes[0] != shapes[1] or len(shapes[0]) != 3 or shapes[0][2] != x.shape[1]:
+        pair = [v.reshape(len(x), REPEATS, -1) if v.ndim == 2 and len(v) == len(x) * REPEATS else v for v in pair]
+    if len(pair) != 2 or pair[0].shape != pair[1].shape or pair[0].ndim != 3 or pair[0].shape[2] != x.shape[1]:
         raise SampleError(
             f"views: expected two arrays of shape (N, r, {x.shape[1]}), r repeats for each prototype, got "
-            f"{' and '.join(map(str, shapes))}"
+            f"{' and '.join(str(v.shape) for v in pair)}"
         )
-    rows = [as_samples(np.reshape(on_host(v) if is_torch(v) else v, (-1, x.shape[1])), name="views") for v in given]
-    z_a, z_b = (embed(network, view).reshape(*shapes[0][:2], -1) for view in rows)
+    rows = (as_samples(view.reshape(-1, x.shape[1]), name="views") for view in pair)
+    z_a, z_b = (embed(network, view).reshape(*pair[0].shape[:2], -1) for view in rows)
     return view_dependence(z_a, z_b, seed=seed)

@@ -26,7 +26,7 @@ class AssessmentRow(NamedTuple):
     ``…_error`` are standard errors: of ``exit`` and ``misassigned`` for these very prototypes, of all others with the
     measured prototypes as a draw from many.
 
-    ``exit_lower`` ≤ P(exit) ≤ ``exit_upper`` are bounds, ``exit`` is counted. ``overlap`` bounds ``misassigned``.
+    ``exit_lower`` ≤ P(exit) ≤ ``exit_upper`` are bounds, ``exit`` is counted. ``overlap`` ≤ 1 bounds ``misassigned``.
     ``coordinates``, ``projections`` and ``mardia`` are shares of tests of normality that reject; ``constant`` is the
     share of coordinates that do not vary and are not tested, ``awakened`` of those that vary though A_n holds them.
     ``mean`` and ``cov`` are relative errors of the predicted moments, squared: Σ_n ‖·‖² over Σ_n tr P_n and Σ_n ‖P_n‖²,
@@ -115,10 +115,11 @@ class Assessment:
         found += [f"A4: {'not measured, no views were given' if self.views is None else seen}"]
         if self.silent:
             joint = [r.mardia for r in self.rows if r.scale in self.silent and math.isfinite(r.mardia)]
+            beside = f"; Mardia's joint tests reject at {min(joint):.0%} of the prototypes or more" if joint else ""
             found += [
                 f"coordinates look normal at scale {', '.join(f'{s:.3g}' for s in self.silent)} though at least "
                 f"{LEFT:.0%} of the draws leave the region: no evidence for one region, only for a test too weak with "
-                f"{self.draws} draws" + (f" (Mardia's joint tests reject {min(joint):.0%} or more)" if joint else "")
+                f"{self.draws} draws{beside}"
             ]
         awake = [row for row in sorted(self.rows) if row.awakened > 0]
         if awake:
@@ -201,7 +202,7 @@ class Assessment:
 
         a1.fill_between(of["scale"], of["exit_lower"], of["exit_upper"], alpha=0.2, label="bounds")
         curve(a1, "exit", "counted")
-        a1.set_ylabel("P(X leaves its region)")
+        a1.set(ylim=(-0.05, 1.05), ylabel="P(X leaves its region)")
         if self.nearest is not None:
             curve(a2, "misassigned", "misassigned")
             a2.plot(of["scale"], of["overlap"], "--", label="bound by all distances")

@@ -47,8 +47,9 @@ def coordinate_p_values(z: Samples) -> Float[np.ndarray, " K"]:
     """p-values of D'Agostino and Pearson's test [1] that a column is normal, one each; nan for constant columns.
 
     The statistic adds the squares of the normal scores of skewness and kurtosis; it is compared with χ² of 2 degrees of
-    freedom. Measured on normal columns: at level 5 % it rejects 5.7, 5.3, 5.2 % at n = 64, 512, 4096, at
-    1 % 1.9, 1.2, 1.0 %.
+    freedom. Measured on normal columns of n = 64, 512, 4096: at level 5 % it rejects 5.6, 5.2, 4.7 %, at level 1 %
+    1.8, 1.3, 1.0 %; on a ReLU whose face is two deviations away (2.3 % of the draws beyond it) at level 1 % 1.6, 9.1
+    and 99.98 %.
 
     Raises SampleError below 20 rows.
 
@@ -278,7 +279,7 @@ class ViewDependence:
 
 
 def view_dependence(
-    z_a: Float[np.ndarray, "N r K"], z_b: Float[np.ndarray, "N r L"], *, permutations: int = 199, seed: int = 0
+    z_a: Float[np.ndarray, "N r K"], z_b: Float[np.ndarray, "_ _ L"], *, permutations: int = 199, seed: int = 0
 ) -> ViewDependence:
     r"""Permutation test that two views are independent given the prototype, from r pairs of views of each.
 
