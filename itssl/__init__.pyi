@@ -56,5 +56,6 @@ from .evaluation.assess import assess as assess
 from .evaluation.assessment import Assessment as Assessment
 from .evaluation.convergence import Convergence as Convergence
 from .evaluation.convergence import convergence as convergence
+from .networks.truth_networks import truth_networks as truth_networks
 
 __version__: str

@@ -1,7 +1,11 @@
 from . import datasets as datasets
 from . import encoders as encoders
 from . import injectivity as injectivity
+from . import invertible_layers as invertible_layers
 from . import pushforward as pushforward
+from . import rectified_gaussians as rectified_gaussians
 from . import regions as regions
 from . import training as training
+from . import truth_catalogue as truth_catalogue
+from . import truth_networks as truth_networks
 from . import views as views
