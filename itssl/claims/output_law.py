@@ -10,6 +10,7 @@ from itssl.claims.worlds import (
     NoisyInput,
     digits_data,
     digits_encoder,
+    grainy_digits,
     inside_its_region,
     random_covariance,
 )
@@ -58,8 +59,7 @@ def _small_cnn() -> NoisyInput:
     from itssl.networks.encoders import cnn
 
     rng = stream(0, "output law", "cnn")
-    # The empty background of a digit lies on faces of the max-pools (pixels of a window tie); grain leaves them.
-    grainy = digits_data().test_x[1] + 0.1 * rng.standard_normal(64)
+    grainy = grainy_digits(1, rng)[0]
     return inside_its_region(cnn(seed=0), grainy, random_covariance(64, rng), exit_at_most=EXIT_AT_MOST)
 
 

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from itssl.claims.claim import World, claim
 from itssl.claims.decision import Relation, Sides
 from itssl.claims.references import SHWARTZ_ZIV_2023
-from itssl.claims.worlds import digits_data, train_vicreg_on_digits, untrained_digits_encoder
+from itssl.claims.worlds import digits_data, train_on_digits, untrained_digits_encoder
 from itssl.estimators.gaussian_plugin import GaussianPlugin
 from itssl.evaluation.probes import few_shot_probe
 from itssl.evaluation.spectrum import effective_rank
@@ -119,7 +119,7 @@ def _observed_run(seed: int, temperature: float) -> "itssl.networks.training.Tra
             "effective rank": effective_rank(covariance(z_a)),
         }
 
-    return train_vicreg_on_digits(seed, observe)
+    return train_on_digits("VICReg", seed, observe)
 
 
 def _ten_shot(network: Any) -> float:

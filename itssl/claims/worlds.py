@@ -2,19 +2,22 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
-from typing import TYPE_CHECKING, Any
+from functools import cache, cached_property
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
-from itssl.arrays import stream
+from itssl.arrays import Samples, stream
 from itssl.distributions.gaussian import Gaussian
 from itssl.distributions.mixture import GaussianMixture
 
 if TYPE_CHECKING:
     import itssl.networks.datasets
+    import itssl.networks.pushforward
     import itssl.networks.training
+
+Objective: TypeAlias = Literal["VICReg", "SimCLR"]
 
 EPOCHS = 60
 LOWEST = 60.0  # e^−60 of the first scale at which noise leaves the region
@@ -32,6 +35,46 @@ class NoisyInput:
         from itssl.networks.regions import exit_probability
 
         return float(exit_probability(self.network, self.law.mean[None], self.law.cov).upper[0])
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoisyPrototypes:
+    """Gaussian noise around several prototypes, one mixture, and the network it goes through (as in NoisyInput)."""
+
+    network: Any
+    law: GaussianMixture
+
+    def scaled(self, scale: float) -> "NoisyPrototypes":
+        """The same with noise ``scale`` times as wide."""
+        law = GaussianMixture(self.law.weights, self.law.means, scale**2 * self.law.covs)
+        return NoisyPrototypes(network=self.network, law=law)
+
+    @cached_property
+    def image(self) -> "itssl.networks.pushforward.CertifiedMixture":
+        """The mixture of the affine images, with its certificate."""
+        from itssl.networks.pushforward import image
+
+        return image(self.law, self.network)
+
+    @cached_property
+    def pattern(self) -> Int[np.ndarray, "N p"]:
+        """The activation patterns of the prototypes."""
+        from itssl.networks.regions import activation_pattern
+
+        return activation_pattern(self.network, self.law.means)
+
+    def exits(self, x: Samples, labels: Int[np.ndarray, " n"]) -> float:
+        """The share of draws that leave the region of their prototype, by activation patterns."""
+        from itssl.networks.regions import activation_pattern
+
+        return float((activation_pattern(self.network, x) != self.pattern[labels]).any(axis=1).mean())
+
+
+def around(network: Any, prototypes: Float[np.ndarray, "N D"], cov: Float[np.ndarray, "D D"]) -> NoisyPrototypes:
+    """Equally probable prototypes with one covariance of the noise."""
+    n, d = prototypes.shape
+    law = GaussianMixture(np.full(n, 1 / n), prototypes, np.broadcast_to(cov, (n, d, d)))
+    return NoisyPrototypes(network=network, law=law)
 
 
 def inside_its_region(
@@ -76,12 +119,35 @@ def random_mixture(
     return GaussianMixture(np.full(components, 1 / components), centers, np.broadcast_to(cov, (components, d, d)))
 
 
+def maxout(widths: tuple[int, ...], *, seed: int) -> Any:
+    """Linear layers of twice the units named, of which the larger of each two goes on; the last layer as named."""
+    from torch import nn
+
+    from itssl.networks.encoders import mlp
+
+    layers: list[nn.Module] = [*mlp((widths[0], 2 * widths[1]), seed=seed)]
+    for i in range(1, len(widths) - 1):
+        units = 2 * widths[i + 1] if i + 2 < len(widths) else widths[i + 1]
+        layers += [nn.Unflatten(1, (1, 1, 2 * widths[i])), nn.MaxPool2d((1, 2)), nn.Flatten()]
+        layers += mlp((widths[i], units), seed=seed + i)
+    return nn.Sequential(*layers)
+
+
 @cache
 def digits_data() -> "itssl.networks.datasets.Dataset":
     """The digits with their split (fixed seed)."""
     from itssl.networks.datasets import digits
 
     return digits()
+
+
+def grainy_digits(n: int, rng: np.random.Generator) -> Float[np.ndarray, "n 64"]:
+    """n held-out digits (different ones) plus grain N(0, 0.1²).
+
+    The empty background of a digit lies on faces of max-pools (pixels of a window tie); grain leaves them.
+    """
+    x = digits_data().test_x
+    return x[rng.permutation(len(x))[:n]] + 0.1 * rng.standard_normal((n, 64))
 
 
 @cache
@@ -95,17 +161,25 @@ def untrained_digits_encoder(seed: int = 0) -> Any:
     return with_projector(encoder, mlp((128, 256, 256, 64), seed=seed + 1, dtype=torch.float32))
 
 
-def train_vicreg_on_digits(
-    seed: int, evaluate: Callable[[Any], dict[str, float]] | None = None
+def train_on_digits(
+    objective: Objective, seed: int, evaluate: Callable[[Any], dict[str, float]] | None = None
 ) -> "itssl.networks.training.TrainingRun":
-    """VICReg 25/25/1 in the reference normalization on digits: 60 epochs, batch 256, AdamW 1e-3 with cosine decay."""
+    """One run on digits: 60 epochs, batch 256, AdamW 1e-3 with cosine decay.
+
+    VICReg is 25/25/1 in the reference normalization; SimCLR is InfoNCE of cosine similarities at temperature 0.1.
+    """
     from itssl.networks.training import train
     from itssl.networks.views import AffineViews
+    from itssl.objectives.contrastive import infonce_terms
     from itssl.objectives.vicreg import vicreg_terms
 
+    losses = {
+        "VICReg": lambda z_a, z_b: vicreg_terms(z_a, z_b, normalization="reference").total(),
+        "SimCLR": lambda z_a, z_b: infonce_terms(z_a, z_b, temperature=0.1).total(),
+    }
     return train(
         untrained_digits_encoder(seed),
-        lambda z_a, z_b: vicreg_terms(z_a, z_b, normalization="reference").total(),
+        losses[objective],
         digits_data().train_x,
         AffineViews(),
         seed=seed,
@@ -117,12 +191,16 @@ def train_vicreg_on_digits(
     )
 
 
+def digits_encoder(objective: Objective = "VICReg") -> Any:
+    """The encoder and projector trained on digits (seed 0), as an exact float64 network; trained once a process."""
+    return _digits_encoder(objective)
+
+
 @cache
-def digits_encoder() -> Any:
-    """The encoder and projector trained with VICReg on digits (seed 0), as an exact float64 network."""
+def _digits_encoder(objective: Objective) -> Any:
     from itssl.networks.encoders import as_double
 
-    return as_double(train_vicreg_on_digits(0).encoder)
+    return as_double(train_on_digits(objective, 0).encoder)
 
 
 @cache
