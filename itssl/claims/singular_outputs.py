@@ -18,7 +18,7 @@ from itssl.evaluation.normality import ranks
 
 DRAWS = 512
 NARROW = 1e-9
-"""Exit probability at which none of all draws leaves the region: a single one would fill directions without variance."""
+"""Exit probability at which no draw at all leaves the region; a single one would fill directions without variance."""
 RELATIVE_VARIANCE = 1e-3
 """Variance of the output noise, relative to the smallest nonzero eigenvalue of A Σ Aᵀ."""
 
@@ -99,8 +99,9 @@ def singular_outputs_have_no_finite_answer(world: NoisyInput | Deterministic, rn
     between σ and σ/2, with the Gaussian plug-in on outputs of the network and one draw of N.
 
     Without noise a nearest-neighbor estimate of I(X; f(X)) grows as (r/D) log n without end, for a ball that holds k
-    of n draws has a radius ~ n^(−1/D), and outputs as near as that have probability ~ n^(−r/D). Measured between n = 512
-    and 1024 in units of log 2 (the margin covers what faces do at these n); every estimate must carry a warning.
+    of n draws has a radius ~ n^(−1/D), and outputs as near as that have probability ~ n^(−r/D). Measured between
+    n = 512 and 1024 in units of log 2 (the margin covers what faces do at these n); every estimate must carry a
+    warning.
     """
     return _measured(world, rng)
 
