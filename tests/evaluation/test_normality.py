@@ -180,6 +180,10 @@ def test_error_of_a_share_is_its_spread(dependent):
     assert found[:, 1].mean() == pytest.approx(spread, rel=0.05 + 4 / sqrt(2 * 2000))
 
 
+def test_shares_are_of_all_trials():
+    assert share_with_error(np.array([1, 8]), np.array([2, 100]))[0] == 9 / 102
+
+
 def test_share_of_what_was_not_tried_or_never_differs():
     none = share_with_error(np.zeros(3, dtype=int), np.zeros(3, dtype=int))
     assert np.isnan(none).all()
