@@ -27,7 +27,7 @@ def standard_polygon_probability(vertices: Float[np.ndarray, "*batch v 2"]) -> F
     Raises SampleError for fewer than three corners.
 
     >>> square = np.array([[0.0, 0.0], [9.0, 0.0], [9.0, 9.0], [0.0, 9.0]])
-    >>> print(f"{standard_polygon_probability(square):.15f}")
+    >>> print(f"{float(standard_polygon_probability(square)):.15f}")
     0.250000000000000
     """
     from scipy.special import owens_t
@@ -45,4 +45,4 @@ def standard_polygon_probability(vertices: Float[np.ndarray, "*batch v 2"]) -> F
         below = [np.arctan(t) / (2 * np.pi) - owens_t(distance, t) for t in tangents]
     # An edge of length 0, or through the origin, has no triangle below it.
     triangle = np.where((length > 0) & (distance > 0), np.sign(height) * (below[1] - below[0]), 0.0)
-    return np.abs(triangle.sum(axis=-1))
+    return np.asarray(np.abs(triangle.sum(axis=-1)))

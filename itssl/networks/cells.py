@@ -3,11 +3,12 @@ r"""All regions of a network inside a box of a low-dimensional input space, by s
 Start with the box. At a point inside a polytope P take the functionals of the network, held as at that point
 (:func:`itssl.networks.regions.face_functionals`), in the order of evaluation, and let j be the first whose sign changes
 within P. No earlier kink changes within P, so on P the input of kink j is the held functional exactly, and cutting P
-along its zero separates points that differ at j. When no functional changes sign, all of P has one pattern. Every cut
-adds one polytope; so many cells cost about twice as many looks.
+along its zero separates points that differ at j. The kinks before j stay settled in both parts. When no functional
+changes sign, all of P has one pattern. Every cut adds one polytope; so many cells cost about twice as many looks.
+(A max-pool compares its winner with one loser after the other: a region of it may come in several parts.)
 
-Polytopes are kept by their corners, which show sign changes, and by their half-spaces, which decide membership. A
-corner within rounding of a cut counts as lying on it: slivers of that width are not told apart.
+Polytopes are kept by their corners, which show sign changes, and by their half-spaces, which decide membership. A part
+thinner than 2⁻³⁶ of the box is not cut off: where exactly a face lies is known up to the rounding of a forward pass.
 """
 
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from itssl.networks.regions import face_functionals, local_affine
 HIGHEST = 3
 """Inputs of more dimensions have too many regions, and polytopes with too many corners."""
 _ROUNDING = 2**10 * float(np.finfo(np.float64).eps)
+_THIN = 2.0**-36
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,12 +53,14 @@ class _Piece:
     corners: Float[np.ndarray, "v D"]
     normals: Float[np.ndarray, "h D"]
     offsets: Float[np.ndarray, " h"]
+    settled: int = 0
+    """Kinks before this one are known to keep their sign on all of the piece."""
 
     def cut(
-        self, normal: Float[np.ndarray, " D"], offset: float, heights: Float[np.ndarray, " v"], rounding: float
+        self, kink: int, normal: Float[np.ndarray, " D"], offset: float, heights: Float[np.ndarray, " v"], thin: float
     ) -> "tuple[_Piece, _Piece]":
         """The parts where normal·y + offset is positive and negative, from its values at the corners."""
-        above, below = heights > rounding, heights < -rounding
+        above, below = heights > thin, heights < -thin
         met = _extreme(_crossings(self.corners[above], heights[above], self.corners[below], heights[below]))
         on = self.corners[~above & ~below]
         first, second = (
@@ -64,6 +68,7 @@ class _Piece:
                 corners=_around(np.concatenate([self.corners[side], on, met])),
                 normals=np.concatenate([self.normals, sign * normal[None]]),
                 offsets=np.append(self.offsets, sign * offset),
+                settled=kink,
             )
             for side, sign in ((above, 1.0), (below, -1.0))
         )
@@ -105,7 +110,7 @@ def cells(
                     f"network: expected at most {most} regions within the box, got more; raise most=, or take a "
                     "smaller network or box"
                 )
-            todo, finished = _cut_once(network, todo)
+            todo, finished = _cut_once(network, todo, high - low)
             done += finished
             bar.update(len(finished))
     local = local_affine(network, np.stack([piece.corners.mean(axis=0) for piece in done]))
@@ -115,7 +120,9 @@ def cells(
     )
 
 
-def _cut_once(network: nn.Module, pieces: list[_Piece]) -> tuple[list[_Piece], list[_Piece]]:
+def _cut_once(
+    network: nn.Module, pieces: list[_Piece], width: Float[np.ndarray, " D"]
+) -> tuple[list[_Piece], list[_Piece]]:
     """Each piece cut along the first functional that changes sign on it; and those on which none does."""
     inside = np.stack([piece.corners.mean(axis=0) for piece in pieces])
     faces = face_functionals(network, inside)
@@ -123,13 +130,13 @@ def _cut_once(network: nn.Module, pieces: list[_Piece]) -> tuple[list[_Piece], l
     done: list[_Piece] = []
     for piece, point, gradient, value in zip(pieces, inside, faces.gradient, faces.value, strict=True):
         heights = value + (piece.corners - point) @ gradient.T
-        rounding = _ROUNDING * (np.abs(value) + np.abs(piece.corners - point) @ np.abs(gradient.T)).max(
-            axis=0, initial=0
-        )
-        changing = np.flatnonzero((heights > rounding).any(axis=0) & (heights < -rounding).any(axis=0))
-        if len(changing):
-            j = changing[0]
-            todo += piece.cut(gradient[j], float(value[j] - gradient[j] @ point), heights[:, j], float(rounding[j]))
+        coordinates = _ROUNDING * np.abs(piece.corners).max(axis=0) + _THIN * width
+        thin = _ROUNDING * np.abs(value) + np.abs(gradient) @ coordinates
+        changing = (heights > thin).any(axis=0) & (heights < -thin).any(axis=0)
+        changing[: piece.settled] = False
+        if changing.any():
+            j = int(changing.argmax())
+            todo += piece.cut(j, gradient[j], float(value[j] - gradient[j] @ point), heights[:, j], float(thin[j]))
         else:
             done.append(piece)
     return todo, done

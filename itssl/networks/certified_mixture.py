@@ -2,8 +2,8 @@ r"""The image of a mixture of narrow Gaussians under a network: again a mixture,
 
 On the region of $\mu_c$ component c is mapped to $N(A\mu_c + b, A\Sigma_c A^\top)$. If f(X) and this Gaussian are
 driven by the same draw of X, they differ only when X leaves the region; hence the total variation between the law of
-f(X) and the mixture of the images is at most $\sum_c w_c P(X \notin \omega(\mu_c) \mid c)$ [1]. It says nothing about moments:
-what happens with small probability may happen far away.
+f(X) and the mixture of the images is at most $\sum_c w_c P(X \notin \omega(\mu_c) \mid c)$ [1]. It says nothing about
+moments: what happens with small probability may happen far away.
 
 References
 ----------

@@ -24,6 +24,7 @@ from torch import nn
 from itssl.arrays import SamplesLike, as_samples, stream
 from itssl.networks.encoders import as_double, embed
 from itssl.networks.graph import piecewise_affine
+from itssl.networks.output_density import singular_values
 from itssl.networks.regions import activation_pattern, face_functionals, local_affine
 
 _POINTS = 64
@@ -130,7 +131,7 @@ def _collision(network: nn.Module, points: Float[np.ndarray, "n D"]) -> Injectiv
     matrices = local_affine(network, points).matrix
     k, d = matrices.shape[1:]
     for x, matrix in zip(points, matrices, strict=True):
-        if k < d or np.linalg.matrix_rank(matrix) < d:
+        if k < d or (singular_values(matrix) == 0).any():
             pair = _along_the_kernel(network, x, matrix)
             if pair is not None:
                 why = f"{d} inputs, {k} outputs" if k < d else "the local matrix has a kernel"
@@ -174,7 +175,9 @@ def _across_a_fold(
             y = middle
     here, there = activation_pattern(network, np.stack([x, y]))
     other = local_affine(network, y[None])
-    if abs(np.linalg.det(other.matrix[0])) == 0 or not (x != y).any():
+    if (singular_values(other.matrix[0]) == 0).any():
+        return _along_the_kernel(network, y, other.matrix[0])
+    if not (x != y).any():
         return None
     outward = (x - y) / np.linalg.norm(x - y)
     for step in np.geomspace(1.0, 1e-6, 13) * (1 + np.linalg.norm(x)):

@@ -138,7 +138,7 @@ class OutputLaw:
         )  # fmt: skip
 
     def _entropy_by_quadrature(self) -> Estimate:
-        """Gauss–Legendre with doubled nodes until two sums agree; the error is their difference, plus that of the mass."""
+        """Gauss–Legendre, doubled until two sums agree; the error is their difference, plus what the mass is off 1."""
         cuts = self._cuts()
         last = np.inf
         value = difference = mass = np.nan

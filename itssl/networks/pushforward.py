@@ -122,7 +122,7 @@ def entropy(
     >>> print(entropy(Gaussian.standard(2), mlp((2, 2, 2), seed=0, slope=0.1)))
     0.347829 (exact) nats (h(X) + E log|det A|, by 4 regions)
     >>> print(entropy(Gaussian.standard(16), mlp((16, 16, 16), seed=0, slope=0.1)))
-    3.617 ± 0.029 nats (h(X) + E log|det A|, n=16384)
+    -1.919 ± 0.033 nats (h(X) + E log|det A|, n=16384)
     """
     n = require_count("n", n, minimum=2)
     first = local_affine(network, law.sample(2, stream(seed, "probe"))[:1]).matrix[0]
