@@ -6,7 +6,10 @@ piecewise affine, applied to each row of a batch by itself:
 - affine: Linear, Conv1d/2d/3d, BatchNorm and Dropout in evaluation mode, average pools, Flatten, Unflatten, Identity;
   sums and differences (residual connections), multiples by constants, products with constant matrices, means over
   features, concatenation, slices, reshapes;
-- with kinks: ReLU, LeakyReLU, absolute value, MaxPool2d.
+- with kinks: ReLU, LeakyReLU, PReLU, absolute value, MaxPool1d/2d/3d.
+
+A step that changes a value in place (``ReLU(inplace=True)``, ``x += y``) is refused where the value, or a view of it,
+is used again later: what the record says would no longer be what the network does.
 
 :func:`propagate` carries with each value its derivatives along given directions of the input space, *with all kinks
 held as they are at the value* ("tangents"), by the rules of :mod:`itssl.networks.steps`. This gives local maps and
@@ -27,7 +30,7 @@ from torch.fx.proxy import TraceError
 from torch.nn.parameter import is_lazy
 
 from itssl.networks.encoders import NetworkError
-from itssl.networks.steps import LAYERS, NORMS, Dual, Kink, OnKink, layer_kind, step_rule
+from itssl.networks.steps import AUGMENTED, LAYERS, NORMS, Dual, Kink, OnKink, in_place, layer_kind, step_rule
 
 WHOLE = "(network)"
 """How messages name a network that is a single layer."""
@@ -49,9 +52,13 @@ class Graph:
         """
         return not any(isinstance(step_rule(step, self.network), Kink) for step in self.steps)
 
+    def __call__(self, x: Tensor) -> Tensor:
+        """The recorded steps on a batch; gradients flow, also where forward() would stop them."""
+        return fx.Interpreter(self.network, graph=self.steps[0].graph).run(x)
+
     def chain(self) -> list[nn.Module] | None:
         """The layers, if these are linear layers with one rectifier between any two, applied one after the other."""
-        source, *steps, _ = self.steps
+        source, *steps, out = self.steps
         layers: list[nn.Module] = []
         for step in steps:
             if step.op != "call_module" or step.args != (source,):
@@ -60,7 +67,8 @@ class Graph:
             source = step
         linear = [layer_kind(layer) is nn.Linear for layer in layers]
         rectifier = [layer_kind(layer) in (nn.ReLU, nn.LeakyReLU) for layer in layers]
-        return layers if len(layers) % 2 and all(linear[::2]) and all(rectifier[1::2]) else None
+        whole = len(layers) % 2 == 1 and out.args == (source,)
+        return layers if whole and all(linear[::2]) and all(rectifier[1::2]) else None
 
 
 # --- admitting networks ------------------------------------------------------------------------------------------
@@ -79,18 +87,58 @@ def piecewise_affine(network: nn.Module) -> Graph:
     >>> [step.name for step in piecewise_affine(nn.Sequential(nn.Linear(1, 1), nn.ReLU())).steps]
     ['input_1', '_0', '_1', 'output']
     """
-    if not isinstance(network, nn.Module):
-        raise NetworkError(f"network: expected a torch.nn.Module, got {type(network).__name__}")
-    for name, module in network.named_modules():
-        _refuse_hooks(name, module)
-    _refuse_weights(network)
-    private = copy.deepcopy(network).to("cpu", torch.float64).requires_grad_(False)
+    private = private_copy(network)
     if _is_leaf(private):  # fx never stops at the outermost module
         private = nn.Sequential(OrderedDict({WHOLE: private}))
     steps = _trace(private)
     for step in steps:
         _refuse_unsupported(step, private)
-    return Graph(steps, private.eval())
+    return Graph(steps, private)
+
+
+def private_copy(network: nn.Module) -> nn.Module:
+    """A float64 copy on the CPU, in the modes of the network, without gradients and backward hooks.
+
+    Raises NetworkError: what is no nn.Module or cannot be copied; forward hooks; weights that are complex, of half
+    precision, or not there yet.
+
+    >>> next(private_copy(nn.Linear(1, 1)).parameters()).dtype
+    torch.float64
+    """
+    if not isinstance(network, nn.Module):
+        given = f"the class {network.__name__}" if isinstance(network, type) else type(network).__name__
+        raise NetworkError(f"network: expected a torch.nn.Module, got {given}; pass a built network, e.g. mlp((2, 2))")
+    _refuse_weights(network)
+    for name, module in network.named_modules():
+        _refuse_hooks(name, module)
+    try:
+        private = copy.deepcopy(network)
+    except (RuntimeError, TypeError) as error:
+        raise NetworkError(f"network: expected one that can be copied ({error}); drop what cannot be") from error
+    for module in private.modules():
+        module._backward_hooks.clear()
+        module._backward_pre_hooks.clear()
+    return private.to("cpu", torch.float64).requires_grad_(False)
+
+
+class _Proxy(fx.Proxy):
+    """Records x += y and the like as what they are: torch.fx takes them for x = x + y."""
+
+    def __iadd__(self, other: Any) -> fx.Proxy:
+        return self._changed(operator.iadd, other)
+
+    def __isub__(self, other: Any) -> fx.Proxy:
+        return self._changed(operator.isub, other)
+
+    def __imul__(self, other: Any) -> fx.Proxy:
+        return self._changed(operator.imul, other)
+
+    def __itruediv__(self, other: Any) -> fx.Proxy:
+        return self._changed(operator.itruediv, other)
+
+    def _changed(self, function: Any, other: Any) -> fx.Proxy:
+        assert function in AUGMENTED
+        return self.tracer.create_proxy("call_function", function, (self, other), {})
 
 
 class _Tracer(fx.Tracer):
@@ -98,6 +146,9 @@ class _Tracer(fx.Tracer):
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         return _is_leaf(m)
+
+    def proxy(self, node: fx.Node) -> fx.Proxy:
+        return _Proxy(node, self)
 
 
 def _is_leaf(module: nn.Module) -> bool:
@@ -108,21 +159,27 @@ def _is_leaf(module: nn.Module) -> bool:
 
 def _trace(network: nn.Module) -> tuple[fx.Node, ...]:
     try:
-        nodes = tuple(_Tracer().trace(network).nodes)
+        with torch.random.fork_rng(devices=[]):
+            graph = _Tracer().trace(network)
     except (TraceError, TypeError, ValueError, RuntimeError) as error:
         raise NetworkError(
             f"network ({type(network).__name__}): expected a forward pass that is the same for all inputs, got one "
             f"that cannot be recorded ({error}); take conditions on values out of forward()"
         ) from error
-    inputs = [node for node in nodes if node.op == "placeholder"]
+    inputs = [node for node in graph.nodes if node.op == "placeholder"]
     if len(inputs) != 1:
         names = ", ".join(node.name for node in inputs)
         raise NetworkError(f"network: expected a forward pass with one input, got {names}; wrap it so that it has one")
-    return nodes
+    for node in reversed(graph.nodes):  # what nobody uses is not part of the map, unless it changes what is used
+        if not node.users and node.op not in ("placeholder", "output") and not in_place(node, network):
+            graph.erase_node(node)
+    return tuple(graph.nodes)
 
 
 def _refuse_hooks(name: str, module: nn.Module) -> None:
-    hooks = len(module._forward_hooks) + len(module._forward_pre_hooks)
+    every = nn.modules.module  # hooks on all modules at once are kept there
+    everywhere = len(every._global_forward_hooks) + len(every._global_forward_pre_hooks)
+    hooks = len(module._forward_hooks) + len(module._forward_pre_hooks) + everywhere
     if hooks:
         raise NetworkError(
             f"layer {name or WHOLE} ({type(module).__name__}): expected no forward hooks, got {hooks}; remove them "
@@ -199,6 +256,8 @@ def propagate(
     Raises NetworkError where a step cannot take its input or mixes rows.
     """
     known: dict[fx.Node, Any] = {}
+    last_use = {earlier: step for step in graph.steps for earlier in step.all_input_nodes}
+    straight = True
     for step in graph.steps:
         if step.op == "placeholder":
             known[step] = Dual(x, directions)
@@ -210,56 +269,74 @@ def propagate(
                 raise NetworkError("network: expected one tensor as output, got a collection or a constant; return z")
             return out
         else:
-            known[step] = _take_step(step, graph.network, known, on_kink, len(x))
-            for earlier in step.all_input_nodes:
-                if earlier in known and _last_user(earlier) is step:
-                    del known[earlier]
-            if norms_only:
+            ended = [earlier for earlier in step.all_input_nodes if last_use[earlier] is step]
+            if in_place(step, graph.network):
+                _refuse_shared(step, graph.network, known, ended)
+            known[step] = _take_step(step, graph.network, known, on_kink, x)
+            for earlier in ended:
+                del known[earlier]
+            # behind a kink the directions stay: functionals of one point are then all given along the same ones
+            straight = straight and not isinstance(step_rule(step, graph.network), Kink)
+            if norms_only and straight:
                 _reduce_directions(known)
     raise AssertionError("a traced graph ends with its output")
 
 
-def _last_user(step: fx.Node) -> fx.Node:
-    return max(step.users)  # nodes compare by their place in the graph
+def _refuse_shared(step: fx.Node, network: nn.Module, known: dict[fx.Node, Any], ended: list[fx.Node]) -> None:
+    """Refuse to change a value in place that is needed later, under its own name or as a view."""
+    changed = known.get(step.args[0]) if step.args and isinstance(step.args[0], fx.Node) else None
+    tensor = changed.value if isinstance(changed, Dual) else changed
+    if not isinstance(tensor, Tensor):
+        return
+    needed = [value.value for node, value in known.items() if isinstance(value, Dual) and node not in ended]
+    place = tensor.untyped_storage().data_ptr()
+    if not isinstance(changed, Dual) or any(other.untyped_storage().data_ptr() == place for other in needed):
+        raise NetworkError(
+            f"layer {_words(step, network)}: expected steps in place only on values that are not used again, got one "
+            "on a value that forward() needs later; write it without inplace=True, as x = x + y"
+        )
 
 
 def _take_step(
-    step: fx.Node, network: nn.Module, known: dict[fx.Node, Any], on_kink: OnKink | None, n: int
+    step: fx.Node, network: nn.Module, known: dict[fx.Node, Any], on_kink: OnKink | None, x: Tensor
 ) -> "Dual | Any":
-    args = map_arg(step.args, lambda node: known[node])
-    keywords = map_arg(step.kwargs, lambda node: known[node])
+    args = list(map_arg(step.args, lambda node: known[node]))
+    keywords = dict(map_arg(step.kwargs, lambda node: known[node]))
+    if not args and "input" in keywords:
+        args = [keywords.pop("input")]
     rule = step_rule(step, network)
     assert rule is not None
-    layer = network.get_submodule(str(step.target)) if step.op == "call_module" else None
     try:
         options = {"on_kink": on_kink} if isinstance(rule, Kink) else {}
         out = (rule.apply if isinstance(rule, Kink) else rule)(*args, **keywords, **options)
-    except (RuntimeError, ValueError, IndexError, TypeError) as error:
+    except (RuntimeError, ValueError, IndexError, TypeError, AttributeError, NotImplementedError) as error:
         if isinstance(error, NetworkError):
             raise
         seen = next((("n", *a.value.shape[1:]) for a in args if isinstance(a, Dual)), ())
         raise NetworkError(
-            f"layer {_words(step, layer)}: cannot take an input of shape {seen}, x has "
-            f"{_columns(known, step)} columns; pass rows x that fit the first layer, or mend the layer ({error})"
+            f"layer {_words(step, network)}: cannot take an input of shape {seen}, x has "
+            f"{x.shape[1]} columns; pass rows x that fit the first layer, or mend the layer ({error})"
         ) from error
-    if isinstance(out, Dual) and (out.value.ndim < 2 or len(out.value) != n):
-        raise NetworkError(
-            f"layer {_words(step, layer)}: expected one output per point, got {tuple(out.value.shape)} from {n} points;"
-            " keep dimension 0 for the batch, e.g. nn.Flatten(start_dim=1)"
-        )
+    if isinstance(out, Dual):
+        _check_output(out, _words(step, network), len(x))
     return out
 
 
-def _words(step: fx.Node, layer: nn.Module | None) -> str:
-    if layer is not None:
-        return f"{step.target} ({layer!r})"
+def _check_output(out: Dual, step: str, n: int) -> None:
+    if out.value.ndim < 2 or len(out.value) != n:
+        raise NetworkError(
+            f"layer {step}: expected one output per point, got {tuple(out.value.shape)} from {n} points;"
+            " keep dimension 0 for the batch, e.g. nn.Flatten(start_dim=1)"
+        )
+    if out.value.dtype != torch.float64:
+        raise NetworkError(f"layer {step}: expected real numbers in double precision, got {out.value.dtype}")
+
+
+def _words(step: fx.Node, network: nn.Module) -> str:
+    if step.op == "call_module":
+        return f"{step.target} ({network.get_submodule(str(step.target))!r})"
     path, kind = _place(step)
     return f"{path} ({kind}), {step.name}"
-
-
-def _columns(known: dict[fx.Node, Any], step: fx.Node) -> int | str:
-    first = next((value for node, value in known.items() if node.op == "placeholder"), None)
-    return first.value.shape[1] if isinstance(first, Dual) else "other"
 
 
 def _reduce_directions(known: dict[fx.Node, Any]) -> None:

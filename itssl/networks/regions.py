@@ -33,14 +33,18 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from itssl.arrays import Samples, SamplesLike, as_samples
 from itssl.networks.encoders import NetworkError
+from itssl.networks.exit_bounds import pairs, union_bounds
 from itssl.networks.graph import Graph, piecewise_affine, propagate
+from itssl.networks.jacobians import local_maps
 
 TILE_BYTES = 2**26
 """Memory for the tangents of one layer at one tile of points."""
+
+NEAREST = 16
+"""Faces of each point that exit bounds look at in pairs."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +87,7 @@ def local_affine(network: nn.Module, x: SamplesLike) -> AffineMap:
     r"""The affine maps that equal the network on the regions of the rows of x.
 
     $A$ is the Jacobian at x with the kinks held (torch's own choice where x lies exactly on a face) and
-    $b = f(x) - A x$. Exact up to the rounding of one forward pass.
+    $b = f(x) - A x$. Exact up to the rounding of one forward pass. See :mod:`itssl.networks.jacobians`.
 
     Parameters
     ----------
@@ -102,7 +106,7 @@ def local_affine(network: nn.Module, x: SamplesLike) -> AffineMap:
     array([-1.5, -3. ])
     """
     graph, tiles = _prepare(network, x)
-    matrix, offset = _local_maps(graph, torch.cat(tiles), len(tiles[0]))
+    matrix, offset = local_maps(graph, torch.cat(tiles), len(tiles[0]))
     return AffineMap(matrix=matrix.numpy(), offset=offset.numpy())
 
 
@@ -111,7 +115,10 @@ def face_functionals(network: nn.Module, x: SamplesLike) -> Faces:
 
     One functional per input of a rectifier, and one per loser of a max-pool window (winner minus loser). A loser
     that the ReLU right before the pool holds at 0 adds nothing, because the winner's own face is the same one: its
-    functional is 0. The answer takes n·m·D numbers; :func:`face_distances` and :func:`exit_probability` do not.
+    functional is 0. At a point exactly on a face the value is −0 for a rectifier, whose input counts as negative,
+    and +0 for a pool, whose first winner has won (``np.signbit`` tells them apart).
+
+    The answer takes n·m·D numbers; :func:`face_distances` and :func:`exit_probability` do not.
 
     Raises NetworkError and SampleError as :func:`local_affine`.
 
@@ -144,7 +151,7 @@ def face_distances(network: nn.Module, x: SamplesLike) -> Float[np.ndarray, "n m
     return np.concatenate(parts)
 
 
-def exit_probability(network: nn.Module, x: SamplesLike, cov: float | np.ndarray) -> Bounds:
+def exit_probability(network: nn.Module, x: SamplesLike, cov: float | np.ndarray, *, nearest: int = NEAREST) -> Bounds:
     r"""Bounds on the probability that a Gaussian perturbation of $x_i$ leaves the region of $x_i$.
 
     For $X \sim N(x_i, \Sigma_i)$ the functional of face j is $N(u_j, a_j^\top \Sigma_i a_j)$, so X lies beyond it
@@ -152,6 +159,10 @@ def exit_probability(network: nn.Module, x: SamplesLike, cov: float | np.ndarray
     region when it lies beyond some face, hence
 
     $$\max_j p_j \le P(X \notin \omega(x_i)) \le \min(1, \textstyle\sum_j p_j).$$
+
+    Both are sharpened by the probabilities of lying beyond two of the ``nearest`` faces (those with the largest p)
+    at once: above by the trees of Hunter and Worsley, below by pairs and by de Caen's inequality; both are exact for
+    two faces. See :mod:`itssl.networks.exit_bounds`. Bounds hold up to the rounding of one forward pass.
 
     The mean of ``upper`` over the points bounds the total-variation distance between the law of f(X) and the
     Gaussian mixture with means $f(x_i)$ and covariances $A_i \Sigma_i A_i^\top$.
@@ -161,10 +172,12 @@ def exit_probability(network: nn.Module, x: SamplesLike, cov: float | np.ndarray
     network, x: as in :func:`local_affine`.
     cov: a variance $\sigma^2$ (then $\Sigma = \sigma^2 I$), one (D, D) covariance, or one per point, (n, D, D).
         Singular covariances are allowed.
+    nearest: how many faces of each point are looked at in pairs; 0 gives the simple bounds above.
 
     Raises
     ------
-    ValueError: cov has another shape, is not symmetric, not positive semidefinite, or not finite.
+    ValueError: cov has another shape, is not symmetric, not positive semidefinite, or not finite; nearest is no
+        integer >= 0.
     NetworkError and SampleError as :func:`local_affine`.
 
     >>> f = nn.Sequential(nn.Linear(1, 1), nn.ReLU()).double()
@@ -174,14 +187,21 @@ def exit_probability(network: nn.Module, x: SamplesLike, cov: float | np.ndarray
     """
     from scipy.special import ndtr
 
+    if not isinstance(nearest, int) or isinstance(nearest, bool) or nearest < 0:
+        raise ValueError(f"nearest: expected an integer >= 0, got {nearest!r}; 0 gives the bounds by single faces")
     graph, tiles = _prepare(network, x)
     roots = torch.tensor(_root(cov, sum(map(len, tiles)), tiles[0].shape[1]))
     lower, upper = [], []
     for points, root in zip(tiles, roots.split(len(tiles[0])) if len(roots) > 1 else repeat(roots), strict=False):
-        (distance,) = _collect(graph, points, root, _standardize, norms_only=True)
-        crossed = ndtr(-distance)
-        lower.append(crossed.max(axis=1, initial=0.0))
-        upper.append(np.minimum(crossed.sum(axis=1), 1.0))
+        near = _Nearest(nearest)
+        (distance,) = _collect(graph, points, root, near, norms_only=True)
+        beyond = ndtr(-distance)
+        single, total = beyond.max(axis=1, initial=0.0), beyond.sum(axis=1)
+        below, above = single, np.minimum(total, 1.0)
+        if near.distance is not None and near.normal is not None:
+            below, above = union_bounds(pairs(near.distance.numpy(), near.normal.mT.numpy()), total)
+        lower.append(below)
+        upper.append(above)
     return Bounds(lower=np.concatenate(lower), upper=np.concatenate(upper))
 
 
@@ -223,10 +243,18 @@ def _prepare(network: nn.Module, x: SamplesLike) -> tuple[Graph, tuple[Tensor, .
     out = propagate(graph, pair, _nowhere(pair), lambda u, a, pattern: widest.append(u.shape[1])).value
     alone = propagate(graph, pair[:1], _nowhere(pair)).value
     # A batch of another size adds in another order: far below any influence, far above its rounding.
-    if not torch.allclose(out[:1], alone, rtol=0, atol=float(out.abs().max()) * 1e-6):
+    rounding = float(out.abs().max()) * 1e-6
+    if not torch.allclose(out[:1], alone, rtol=0, atol=rounding):
         raise NetworkError(
             "network: expected rows that do not influence each other, got another output for a point when the batch "
             "holds a second one; let forward() treat each row by itself"
+        )
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        own = graph.network(pair.clone())
+    if not (isinstance(own, Tensor) and own.shape == out.shape and torch.allclose(own.double(), out, 0, rounding)):
+        raise NetworkError(
+            "network: expected forward() to repeat the steps that torch.fx records of it, got another output; take "
+            "chance, counters and casts of precision out of forward()"
         )
     return graph, points.split(max(1, TILE_BYTES // (8 * points.shape[1] * max(widest))))
 
@@ -239,74 +267,6 @@ def _axes(points: Float[Tensor, "n D"]) -> Float[Tensor, "1 D D"]:
 def _nowhere(points: Float[Tensor, "n D"]) -> Float[Tensor, "1 1 D"]:
     """One direction of length 0, where no tangents are wanted."""
     return points.new_zeros(1, 1, points.shape[1])
-
-
-# --- local maps --------------------------------------------------------------------------------------------------
-
-
-def _local_maps(graph: Graph, points: Tensor, tile: int) -> tuple[Tensor, Tensor]:
-    """A (n, K, D) and b (n, K): by tangents along the D inputs, or by gradients of the K outputs if these are fewer."""
-    out = propagate(graph, points[:1], _nowhere(points)).value
-    if out.ndim != 2:
-        raise NetworkError(
-            f"network: expected outputs of shape (n, K), got {('n', *out.shape[1:])}; end it with nn.Flatten()"
-        )
-    matrix = points.new_empty(len(points), out.shape[1], points.shape[1])
-    offset = points.new_empty(len(points), out.shape[1])
-    backward = out.shape[1] < points.shape[1]
-    layers = graph.chain() if backward else None
-    # Backward passes keep one value a unit and no tangents: they go faster, and fit, in larger tiles.
-    for rows in torch.arange(len(points)).split(max(256, tile) if backward and layers is None else tile):
-        part = slice(int(rows[0]), int(rows[-1]) + 1)
-        if layers is not None:
-            value = _chain_gradients(layers, points[part], matrix[part])
-        elif backward:
-            value = _gradients(graph.network, points[part], matrix[part])
-        else:
-            dual = propagate(graph, points[part], _axes(points))
-            value = dual.value
-            matrix[part] = dual.tangent.mT
-        offset[part] = value - (matrix[part] @ points[part, :, None])[:, :, 0]
-    return matrix, offset
-
-
-def _gradients(network: nn.Module, points: Tensor, matrix: Tensor) -> Tensor:
-    """Fills the Jacobian (n, K, D), one batched backward pass for each output; gives the value (n, K)."""
-    with torch.enable_grad():
-        inputs = points.clone().requires_grad_(True)
-        value = network(inputs * 1.0)  # an in-place layer may not change a leaf
-    matrix.zero_()
-    if value.requires_grad:
-        for k in range(value.shape[1]):
-            matrix[:, k] = torch.autograd.grad(value[:, k].sum(), inputs, retain_graph=True)[0]
-    return value.detach()
-
-
-def _chain_gradients(layers: list[nn.Module], points: Tensor, matrix: Tensor) -> Tensor:
-    """The same for linear layers and rectifiers one after the other: products of the weights of active units only.
-
-    Half the units of a ReLU layer are off at a typical point, so that a quarter of each inner product remains. One
-    iteration is a few matrix products for one point. (By torch throughout: numpy's threads would fight with its own.)
-    """
-    value, weights, slopes = points, [], []
-    for layer in layers:
-        if isinstance(layer, nn.Linear):
-            value = F.linear(value, layer.weight, layer.bias)
-            weights.append(layer.weight)
-        else:
-            below = layer.negative_slope if isinstance(layer, nn.LeakyReLU) else 0.0
-            slopes.append(torch.where(value > 0, torch.ones_like(value), below))
-            value = value * slopes[-1]
-    if not slopes:
-        matrix[:] = weights[0]
-        return value
-    for i in range(len(points)):
-        on = [slope[i].nonzero()[:, 0] for slope in slopes]
-        rows = weights[-1][:, on[-1]] * slopes[-1][i, on[-1]]
-        for layer in range(len(slopes) - 1, 0, -1):
-            rows = rows @ weights[layer][on[layer]][:, on[layer - 1]] * slopes[layer - 1][i, on[layer - 1]]
-        torch.matmul(rows, weights[0][on[0]], out=matrix[i])
-    return value
 
 
 # --- what is kept of the faces -----------------------------------------------------------------------------------
@@ -335,6 +295,33 @@ def _standardize(u: Tensor, a: Tensor) -> tuple[Tensor]:
     """|u| in units of the norm of its tangents, infinite where they vanish: then the face is never met."""
     norm = a.norm(dim=1).expand_as(u)
     return (torch.where(norm > 0, u.abs() / norm, torch.inf),)
+
+
+class _Nearest:
+    """Standardizes as above, and remembers the ``count`` nearest faces and their normals (n, r, count) outwards."""
+
+    def __init__(self, count: int):
+        self.count, self.distance, self.normal = count, None, None
+
+    def __call__(self, u: Tensor, a: Tensor) -> tuple[Tensor]:
+        (distance,) = _standardize(u, a)
+        if self.count and u.shape[1]:
+            new = distance.topk(min(self.count, u.shape[1]), largest=False)[1]
+            normal = a.expand(len(u), -1, -1).gather(2, new[:, None].expand(-1, a.shape[1], -1))
+            # beyond the face the functional has the other sign; the sign of a zero says which side x is on
+            length = normal.norm(dim=1) * torch.where(torch.signbit(u.gather(1, new)), 1.0, -1.0)
+            normal = torch.where(length[:, None] != 0, normal / length[:, None], 0.0)
+            self._merge(distance.gather(1, new), normal)
+        return (distance,)
+
+    def _merge(self, distance: Tensor, normal: Tensor) -> None:
+        if self.distance is not None and self.normal is not None:
+            distance = torch.cat([self.distance, distance], dim=1)
+            normal = torch.cat([self.normal, normal], dim=2)
+            kept = distance.topk(min(self.count, distance.shape[1]), largest=False)[1]
+            distance = distance.gather(1, kept)
+            normal = normal.gather(2, kept[:, None].expand(-1, normal.shape[1], -1))
+        self.distance, self.normal = distance, normal
 
 
 def _root(cov: float | np.ndarray, n: int, d: int) -> Float[np.ndarray, "m d d"]:

@@ -23,7 +23,8 @@ NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _AVERAGES = (nn.AvgPool1d, nn.AvgPool2d, nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d)
 _NEUTRAL = (nn.Identity, nn.Dropout)
-_KINKS = (nn.ReLU, nn.LeakyReLU, nn.MaxPool2d)
+_POOLS = (nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d)
+_KINKS = (nn.ReLU, nn.LeakyReLU, nn.PReLU, *_POOLS)
 LAYERS = (nn.Linear, *_CONVOLUTIONS, *_AVERAGES, *NORMS, *_RESHAPES, *_NEUTRAL, *_KINKS)
 
 
@@ -46,7 +47,9 @@ class Dual:
 
 def layer_kind(module: nn.Module) -> type[nn.Module] | None:
     """The supported layer whose forward the module has, or None."""
-    return next((kind for kind in LAYERS if isinstance(module, kind) and type(module).forward is kind.forward), None)
+    parts = ("forward", "_conv_forward")
+    same = lambda kind: all(getattr(type(module), p, None) is getattr(kind, p, None) for p in parts)  # noqa: E731
+    return next((kind for kind in LAYERS if isinstance(module, kind) and same(kind)), None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +60,7 @@ class Kink:
 
 
 def step_rule(step: fx.Node, network: nn.Module) -> "Callable[..., Any] | Kink | None":
+    """How a step treats values and tangents, or None where that is not known."""
     if step.op == "call_module":
         return _layer_rule(network.get_submodule(str(step.target)))
     if step.op == "call_function":
@@ -64,6 +68,15 @@ def step_rule(step: fx.Node, network: nn.Module) -> "Callable[..., Any] | Kink |
     if step.op == "call_method":
         return _METHODS.get(str(step.target))
     return None
+
+
+def in_place(step: fx.Node, network: nn.Module) -> bool:
+    """Whether a step changes its first argument."""
+    if step.op == "call_module":
+        return bool(getattr(network.get_submodule(str(step.target)), "inplace", False))
+    if step.target in (F.relu, F.leaky_relu):
+        return bool(step.kwargs.get("inplace", False)) or any(a is True for a in step.args)
+    return step.target in AUGMENTED
 
 
 def _layer_rule(layer: nn.Module) -> "Callable[..., Any] | Kink | None":
@@ -88,7 +101,9 @@ def _layer_rule(layer: nn.Module) -> "Callable[..., Any] | Kink | None":
         return Kink(_relu)
     if isinstance(layer, nn.LeakyReLU):
         return Kink(lambda x, on_kink: _leaky_relu(x, layer.negative_slope, on_kink=on_kink))
-    if isinstance(layer, nn.MaxPool2d):
+    if isinstance(layer, nn.PReLU):
+        return Kink(lambda x, on_kink: _prelu(x, layer.weight, on_kink=on_kink))
+    if isinstance(layer, _POOLS):
         return Kink(lambda x, on_kink: _max_pool(x, layer, on_kink))
     return None
 
@@ -132,15 +147,16 @@ def _item(x: Any, index: Any) -> Any:
     return Dual(x.value[index], x.tangent[slice(None), *index], x.rectified)
 
 
-def _sum(x: Any, y: Any, sign: int = 1) -> Any:
-    """x ± y; a constant changes no tangent."""
-    a, b = (v.value if isinstance(v, Dual) else v for v in (x, y))
-    value = a + b if sign > 0 else a - b
-    if not isinstance(x, Dual) and not isinstance(y, Dual):
-        return value
-    terms = [(s, _fitted(v, value)) for s, v in ((1, x), (sign, y)) if isinstance(v, Dual)]
-    tangent = terms[0][0] * terms[0][1] if len(terms) == 1 else terms[0][1] + terms[1][0] * terms[1][1]
-    return Dual(value, tangent)
+def _sum(x: Any, other: Any, *, alpha: Any = 1) -> Any:
+    """x + alpha·other; a constant changes no tangent."""
+    a, b = (v.value if isinstance(v, Dual) else v for v in (x, other))
+    value = a + alpha * b
+    terms = [factor * _fitted(v, value) for factor, v in ((1, x), (alpha, other)) if isinstance(v, Dual)]
+    return Dual(value, sum(terms[1:], start=terms[0])) if terms else value
+
+
+def _difference(x: Any, other: Any, *, alpha: Any = 1) -> Any:
+    return _sum(x, other, alpha=-alpha)
 
 
 def _fitted(x: Dual, value: Tensor) -> Tensor:
@@ -151,13 +167,16 @@ def _fitted(x: Dual, value: Tensor) -> Tensor:
     return x.tangent.expand(*x.tangent.shape[:2], *value.shape[1:])
 
 
-def _multiple(x: Any, y: Any, *, divide: bool = False) -> Any:
-    if isinstance(y, Dual) and (divide or isinstance(x, Dual)):
-        raise NetworkError("network: expected products with constants, got a product of values: it is not affine")
-    if not isinstance(x, Dual) and not isinstance(y, Dual):
-        return x / y if divide else x * y
-    dual: Dual = x if isinstance(x, Dual) else y
-    factor: Any = y if isinstance(x, Dual) else x
+def _multiple(x: Any, other: Any, *, divide: bool = False) -> Any:
+    if isinstance(other, Dual) and (divide or isinstance(x, Dual)):
+        raise NetworkError(
+            "network: expected products with constants, got a product or ratio of values, which is not affine; "
+            "first_order_map gives its tangent map, as an approximation"
+        )
+    if not isinstance(x, Dual) and not isinstance(other, Dual):
+        return x / other if divide else x * other
+    dual: Dual = x if isinstance(x, Dual) else other
+    factor: Any = other if isinstance(x, Dual) else x
     value = dual.value / factor if divide else dual.value * factor
     along = factor
     if isinstance(factor, Tensor) and factor.ndim == dual.value.ndim:
@@ -166,15 +185,19 @@ def _multiple(x: Any, y: Any, *, divide: bool = False) -> Any:
     return Dual(value, tangent)
 
 
-def _product(x: Any, y: Any) -> Dual:
-    if not isinstance(x, Dual) or isinstance(y, Dual):
+def _ratio(x: Any, other: Any) -> Any:
+    return _multiple(x, other, divide=True)
+
+
+def _product(x: Any, other: Any) -> Dual:
+    if not isinstance(x, Dual) or isinstance(other, Dual):
         raise NetworkError("network: expected x @ W with a constant matrix W on the right; write it so")
-    return Dual(x.value @ y, x.tangent @ y)
+    return Dual(x.value @ other, x.tangent @ other)
 
 
-def _concatenation(parts: Any, dim: int = 0) -> Dual:
-    duals = [p for p in parts if isinstance(p, Dual)]
-    if len(duals) != len(parts) or dim == 0 or dim == -duals[0].value.ndim:
+def _concatenation(tensors: Any, dim: int = 0) -> Dual:
+    duals = [p for p in tensors if isinstance(p, Dual)]
+    if len(duals) != len(tensors) or dim == 0 or dim == -duals[0].value.ndim:
         raise NetworkError("network: expected torch.cat of values along a dimension other than 0; keep dimension 0")
     lead = max(len(p.tangent) for p in duals)
     tangents = [p.tangent.expand(lead, *p.tangent.shape[1:]) for p in duals]
@@ -188,9 +211,13 @@ def _no_dropout(x: Dual, p: float = 0.5, training: bool = True, inplace: bool = 
 
 
 def _held(x: Dual, factor: Tensor, on_kink: OnKink | None, *, rectified: bool = False) -> Dual:
-    """A kink at 0 of each entry: multiply by the slope it has at the value."""
+    """A kink at 0 of each entry: multiply by the slope it has at the value.
+
+    A functional of exactly 0 is handed over as −0: the point counts to the side where it is negative.
+    """
     if on_kink is not None:
-        on_kink(x.value.flatten(1), x.tangent.flatten(2), (x.value > 0).flatten(1).long())
+        u = torch.where(x.value == 0, -0.0, x.value)
+        on_kink(u.flatten(1), x.tangent.flatten(2), (u > 0).flatten(1).long())
     return Dual(x.value * factor, x.tangent * factor[:, None], rectified)
 
 
@@ -204,25 +231,35 @@ def _leaky_relu(x: Dual, negative_slope: float = 0.01, inplace: bool = False, *,
     return _held(x, torch.where(x.value > 0, torch.ones_like(x.value), negative_slope), on_kink)
 
 
+def _prelu(x: Dual, weight: Tensor, *, on_kink: OnKink | None = None) -> Dual:
+    below = weight.reshape(-1, *[1] * (x.value.ndim - 2))  # one slope, or one for each channel
+    return _held(x, torch.where(x.value > 0, torch.ones_like(x.value), below), on_kink)
+
+
 def _absolute(x: Dual, *, on_kink: OnKink | None = None) -> Dual:
     return _held(x, x.value.sign(), on_kink)
 
 
-def _functional_max_pool(
-    x: Dual, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False,
-    return_indices: bool = False, *, on_kink: OnKink | None = None,
-) -> Dual:  # fmt: skip
-    layer = nn.MaxPool2d(kernel_size, stride, padding, dilation, return_indices, ceil_mode)
-    return _max_pool(x, layer, on_kink)
+def _functional_max_pool(kind: type[nn.Module]) -> Kink:
+    def rule(
+        x: Dual, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False,
+        return_indices: bool = False, *, on_kink: OnKink | None = None,
+    ) -> Dual:  # fmt: skip
+        return _max_pool(x, kind(kernel_size, stride, padding, dilation, return_indices, ceil_mode), on_kink)
+
+    return Kink(rule)
 
 
+AUGMENTED = {operator.iadd: _sum, operator.isub: _difference, operator.imul: _multiple, operator.itruediv: _ratio}
+"""Augmented assignments, x += y and the like, which change x."""
 _FUNCTIONS: dict[Any, Any] = {
-    F.relu: Kink(_relu), torch.relu: Kink(_relu), F.leaky_relu: Kink(_leaky_relu),
+    **AUGMENTED,
+    F.relu: Kink(_relu), torch.relu: Kink(_relu), F.leaky_relu: Kink(_leaky_relu), F.prelu: Kink(_prelu),
     torch.abs: Kink(_absolute), operator.abs: Kink(_absolute), abs: Kink(_absolute),
-    F.max_pool2d: Kink(_functional_max_pool),
-    operator.add: _sum, torch.add: _sum, operator.iadd: _sum,
-    operator.sub: lambda x, y: _sum(x, y, -1), torch.sub: lambda x, y: _sum(x, y, -1),
-    operator.mul: _multiple, torch.mul: _multiple, operator.truediv: lambda x, y: _multiple(x, y, divide=True),
+    F.max_pool1d: _functional_max_pool(nn.MaxPool1d), F.max_pool2d: _functional_max_pool(nn.MaxPool2d),
+    F.max_pool3d: _functional_max_pool(nn.MaxPool3d),
+    operator.add: _sum, torch.add: _sum, operator.sub: _difference, torch.sub: _difference,
+    operator.mul: _multiple, torch.mul: _multiple, operator.truediv: _ratio, torch.div: _ratio,
     operator.neg: _linear_function(torch.neg), torch.neg: _linear_function(torch.neg),
     operator.matmul: _product, torch.matmul: _product, F.linear: _linear,
     operator.getitem: _item, operator.floordiv: operator.floordiv, getattr: lambda x, name: _attribute(x, name),
@@ -233,10 +270,9 @@ _FUNCTIONS: dict[Any, Any] = {
 }  # fmt: skip
 _METHODS: dict[str, Any] = {
     "relu": Kink(_relu), "abs": Kink(_absolute),
-    "add": _sum, "sub": lambda x, y: _sum(x, y, -1), "mul": _multiple, "neg": _linear_function(torch.neg),
-    "div": lambda x, y: _multiple(x, y, divide=True), "matmul": _product,
-    "flatten": _reshape(torch.flatten), "reshape": _reshape(Tensor.reshape), "view": _reshape(Tensor.reshape),
-    "unflatten": _reshape(Tensor.unflatten), "squeeze": _reshape(Tensor.squeeze),
+    "add": _sum, "sub": _difference, "mul": _multiple, "div": _ratio, "neg": _linear_function(torch.neg),
+    "matmul": _product, "flatten": _reshape(torch.flatten), "reshape": _reshape(Tensor.reshape),
+    "view": _reshape(Tensor.reshape), "unflatten": _reshape(Tensor.unflatten), "squeeze": _reshape(Tensor.squeeze),
     "unsqueeze": _reshape(Tensor.unsqueeze), "mean": _linear_function(Tensor.mean),
     "contiguous": lambda x: x, "size": lambda x, *dim: x.value.size(*dim),
 }  # fmt: skip
@@ -251,7 +287,9 @@ def _attribute(x: Any, name: str) -> Any:
 # --- max-pool ----------------------------------------------------------------------------------------------------
 
 
-def _max_pool(x: Dual, layer: nn.MaxPool2d, on_kink: OnKink | None) -> Dual:
+def _max_pool(x: Dual, layer: Any, on_kink: OnKink | None) -> Dual:
+    if layer.return_indices:
+        raise NetworkError("network: expected max-pools that return values only; build them with return_indices=False")
     value, winner = _pool(layer, x.value)
     if on_kink is not None:
         on_kink(*_pool_faces(layer, x, winner), winner.flatten(1))
@@ -259,14 +297,18 @@ def _max_pool(x: Dual, layer: nn.MaxPool2d, on_kink: OnKink | None) -> Dual:
     return Dual(value, tangent, x.rectified)
 
 
-def _pool(layer: nn.MaxPool2d, h: Tensor) -> tuple[Tensor, Tensor]:
+def _pool(layer: Any, h: Tensor) -> tuple[Tensor, Tensor]:
     """The maxima of the windows and the flat indices of the winners in their channel."""
-    return F.max_pool2d(
-        h, layer.kernel_size, layer.stride, layer.padding, layer.dilation, layer.ceil_mode, return_indices=True
-    )
+    pool, dims = {
+        nn.MaxPool1d: (F.max_pool1d, 1), nn.MaxPool2d: (F.max_pool2d, 2), nn.MaxPool3d: (F.max_pool3d, 3),
+    }[layer_kind(layer)]  # fmt: skip
+    if h.ndim != dims + 2:
+        raise ValueError(f"it pools values of {dims + 2} dimensions, with points and channels first")
+    options = (layer.kernel_size, layer.stride, layer.padding, layer.dilation, layer.ceil_mode)
+    return pool(h, *options, return_indices=True)
 
 
-def _pool_faces(layer: nn.MaxPool2d, x: Dual, winner: Tensor) -> tuple[Tensor, Tensor]:
+def _pool_faces(layer: Any, x: Dual, winner: Tensor) -> tuple[Tensor, Tensor]:
     """Winner minus each loser of each window, for the value and for the tangents."""
     h, t = x.value, x.tangent
     seen = _windows(layer, h.shape[2:], winner.shape[2:])
@@ -282,24 +324,26 @@ def _pool_faces(layer: nn.MaxPool2d, x: Dual, winner: Tensor) -> tuple[Tensor, T
     return u.flatten(1), a.flatten(2)
 
 
-def _windows(layer: nn.MaxPool2d, size: torch.Size, out: torch.Size) -> Int[Tensor, "windows inputs"]:
+def _windows(layer: Any, size: torch.Size, out: torch.Size) -> Int[Tensor, "windows inputs"]:
     """Flat indices of the inputs that each window of a max-pool sees, -1 for padding."""
+    dims = len(size)
 
-    def pair(value: int | tuple[int, ...]) -> tuple[int, ...]:
-        return value if isinstance(value, tuple) else (value, value)
+    def each(value: Any) -> Any:
+        return (value,) * dims if isinstance(value, int) else value
 
-    spans, inside = [], []
-    options = zip(*map(pair, (layer.kernel_size, layer.stride, layer.padding, layer.dilation)), strict=True)
-    for (kernel, stride, padding, dilation), length, count in zip(options, size, out, strict=True):
+    flat, inside = torch.zeros([1] * 2 * dims, dtype=torch.int64), torch.ones([1] * 2 * dims, dtype=torch.bool)
+    options = zip(*map(each, (layer.kernel_size, layer.stride, layer.padding, layer.dilation)), strict=True)
+    for axis, ((kernel, stride, padding, dilation), length, count) in enumerate(zip(options, size, out, strict=True)):
         span = torch.arange(count)[:, None] * stride - padding + torch.arange(kernel) * dilation
-        spans.append(span)
-        inside.append((span >= 0) & (span < length))
-    flat = spans[0][:, None, :, None] * size[1] + spans[1][None, :, None, :]
-    valid = inside[0][:, None, :, None] & inside[1][None, :, None, :]
-    return torch.where(valid, flat, -1).flatten(2).flatten(0, 1)
+        shape = [1] * 2 * dims
+        shape[axis], shape[dims + axis] = span.shape  # windows first, then the places in a window
+        span = span.reshape(shape)
+        flat = flat * length + span
+        inside = inside & (span >= 0) & (span < length)
+    return torch.where(inside, flat, -1).flatten(dims).flatten(0, dims - 1)
 
 
 def _taken(t: Tensor, index: Int[Tensor, "n channels q"]) -> Tensor:
-    """Tangents (n or 1, r, channels, height, width) at flat indices of their channel: (n, r, channels, q)."""
+    """Tangents (n or 1, r, channels, *size) at flat indices of their channel: (n, r, channels, q)."""
     n, r = len(index), t.shape[1]
     return t.flatten(3).expand(n, -1, -1, -1).gather(3, index[:, None].expand(-1, r, -1, -1))

@@ -145,18 +145,28 @@ def test_no_face_is_missing_and_none_is_false_in_any_direction(name, seed):
 @each_seed
 @pytest.mark.parametrize("name", KINKED)
 def test_exit_along_a_line_is_known_exactly(name, seed):
-    """Under N(x, s² vvᵀ) the region is an interval: P(exit) = Φ(−t₊/s) + Φ(−t₋/s), its nearer end the lower bound."""
+    """Under N(x, s² vvᵀ) the region is an interval: P(exit) = Φ(−t₊/s) + Φ(−t₋/s).
+
+    Its nearer end is the simple lower bound. Events are nested on each side, so that with all faces both are exact.
+    """
     network, x = world(name, seed)
     v = stream(seed, "line").standard_normal(x.shape)
     ends = np.stack([rays(network, x, v), rays(network, x, -v)])
     s = 2 * np.median(ends.min(axis=0))
-    bounds = exit_probability(network, x, s**2 * v[:, :, None] * v[:, None, :])
+    cov = s**2 * v[:, :, None] * v[:, None, :]
+    bounds, sharp, full = (exit_probability(network, x, cov, nearest=nearest) for nearest in (0, 4, 1000))
     # Φ(−r) has slope at most 1/√(2πe) in log r; the root of a rank-one matrix is good to D² roundings.
     rounding = x.shape[1] ** 2 * 64 * EPS
     exact = ndtr(-ends / s)
     assert (bounds.lower >= exact.max(axis=0) - rounding).all()
     assert (bounds.lower <= exact.max(axis=0) + rounding).all()
     assert (bounds.upper >= np.minimum(exact.sum(axis=0), 1) - rounding).all()
+    assert (bounds.lower <= sharp.lower).all()
+    assert (sharp.lower <= exact.sum(axis=0) + rounding).all()
+    assert (sharp.upper >= exact.sum(axis=0) - rounding).all()
+    assert (sharp.upper <= bounds.upper).all()
+    for side in (full.lower, full.upper):
+        np.testing.assert_allclose(side, exact.sum(axis=0), rtol=0, atol=rounding)
 
 
 def covariances(kind: str, n: int, d: int) -> np.ndarray:
@@ -214,7 +224,7 @@ def test_isotropic_faces_fail_for_anisotropic_covariance():
 def test_exit_bounds_are_the_formula_of_the_docstring():
     network, x = world("relu", 0)
     cov = covariances("one", 1, 5)
-    faces, bounds = face_functionals(network, x), exit_probability(network, x, cov)
+    faces, bounds = face_functionals(network, x), exit_probability(network, x, cov, nearest=0)
     variances = np.einsum("nmd,de,nme->nm", faces.gradient, cov, faces.gradient)
     crossed = ndtr(-np.abs(faces.value) / np.sqrt(np.where(variances > 0, variances, EPS**4)))
     rounding = crossed.shape[1] * 5 * EPS * np.linalg.cond(cov)
@@ -241,8 +251,10 @@ def test_both_bounds_are_attained():
     assert opposite.upper[0] == pytest.approx(ndtr(-1 / 0.7) + ndtr(-2 / 0.7), rel=16 * EPS)
     twice = exit_probability(thresholds(-1.0, -1.0), [[0.0]], cov)
     assert twice.lower[0] == pytest.approx(ndtr(-1 / 0.7), rel=16 * EPS)
-    assert twice.upper[0] == pytest.approx(2 * ndtr(-1 / 0.7), rel=16 * EPS)
-    assert exit_probability(thresholds(*[1e-3] * 5), [[0.0]], 1.0).upper[0] == 1.0
+    assert twice.upper[0] == pytest.approx(ndtr(-1 / 0.7), rel=16 * EPS)
+    simple = exit_probability(thresholds(-1.0, -1.0), [[0.0]], cov, nearest=0)
+    assert simple.upper[0] == pytest.approx(2 * ndtr(-1 / 0.7), rel=16 * EPS)
+    assert exit_probability(thresholds(*[1e-3] * 5), [[0.0]], 1.0, nearest=0).upper[0] == 1.0
 
 
 def test_a_face_without_gradient_is_never_crossed():
@@ -255,11 +267,12 @@ def test_a_face_without_gradient_is_never_crossed():
 
 def test_a_dead_loser_behind_relu_counts_once():
     network = nn.Sequential(nn.Unflatten(1, (1, 2, 2)), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten())
-    bounds, faces = exit_probability(network, [[1.0, -2.0, -3.0, -4.0]], 1.0), face_functionals(network, np.eye(4)[:1])
+    bounds = exit_probability(network, [[1.0, -2.0, -3.0, -4.0]], 1.0, nearest=0)
+    faces = face_functionals(network, np.eye(4)[:1])
     assert bounds.upper[0] == pytest.approx(ndtr([-1, -2, -3, -4]).sum(), rel=16 * EPS)
     assert faces.gradient.shape == (1, 7, 4)
     assert np.count_nonzero(faces.gradient[0, 4:]) == 0
-    alive = exit_probability(network, [[1.0, 3.0, -3.0, -4.0]], 1.0)
+    alive = exit_probability(network, [[1.0, 3.0, -3.0, -4.0]], 1.0, nearest=0)
     assert alive.upper[0] == pytest.approx(ndtr([-1, -3, -3, -4, -2 / np.sqrt(2)]).sum(), rel=16 * EPS)
 
 
