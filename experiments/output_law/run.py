@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-import itssl
 from experiments.runner import Cell, experiment
 from itssl.estimate import json_number
+from itssl.evaluation.assess import assess
 from itssl.networks.datasets import Dataset, digits, mnist5k
 
 ENCODERS = ("random", "VICReg", "SimCLR")
@@ -40,7 +40,7 @@ def measure(cell: Cell, rng: np.random.Generator) -> dict[str, Any]:
     data = {"digits": digits, "mnist5k": mnist5k}[cell["data"]]()
     network = trained(data, cell["encoder"], cell["seed"])
     options = {"scales": cell["scales"], "draws": cell["draws"], "points": cell["points"], "seed": cell["seed"]}
-    found = itssl.assess(network, data.train_x, 1.0, level=LEVEL, **options)
+    found = assess(network, data.train_x, 1.0, level=LEVEL, **options)
     assert found.nearest is not None
     return {**found.to_dict(), "quantiles of nearest": np.quantile(found.nearest, np.linspace(0, 1, 41)).tolist()}
 

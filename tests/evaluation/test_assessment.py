@@ -58,9 +58,10 @@ def test_exit_against_the_normal_law():
     found = assess(network, x, np.diag(std**2), scales=[0.2, 1.0], draws=2000)
     for row in found.rows:
         crossed = ndtr(-np.abs(x) / (row.scale * std))
-        assert row.exit == pytest.approx(1 - (1 - crossed).prod(axis=1).mean(), abs=4 * row.exit_error)
-        assert row.exit_lower == pytest.approx(crossed.max(axis=1).mean())
-        assert row.exit_upper == pytest.approx(crossed.sum(axis=1).clip(max=1).mean())
+        exact, rounding = 1 - (1 - crossed).prod(axis=1).mean(), 1e-12
+        assert row.exit == pytest.approx(exact, abs=4 * row.exit_error)
+        assert crossed.max(axis=1).mean() - rounding <= row.exit_lower <= exact + rounding
+        assert exact - rounding <= row.exit_upper <= crossed.sum(axis=1).clip(max=1).mean() + rounding
 
 
 def test_moments_and_overlap_against_the_normal_law():
