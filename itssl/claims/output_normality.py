@@ -62,7 +62,7 @@ ONE_UNIT = World(name="one leaky unit, off by 2 deviations", make=lambda: Gaussi
 def outputs_look_normal_far_outside_the_region(world: NoisyNetwork, rng: np.random.Generator) -> Sides:
     r"""Where 90 % of the noise leaves its region, D'Agostino–Pearson rejects coordinates at most 3 × its level of 5 %.
 
-    512 draws at each of 8 prototypes in each of 8 or 16 replicates. At the same σ Mardia's joint tests reject at half of the
+    512 draws at each of 8 prototypes in 8 or 16 replicates. At the same σ Mardia's joint tests reject at half of the
     prototypes or more. Measured beside, at every σ: P(exit), and rejected shares of coordinates, of random projections
     and by Mardia. So a coordinate that is not rejected is no evidence for one region (A1): it shows the directions of
     large variance, where one face more or less is not seen; and tests grow sharper with n while P(exit) stays.
