@@ -46,9 +46,9 @@ def through_the_origin(seed: int) -> nn.Sequential:
 def linear(weight: list[list[float]], bias: list[float] | None = None) -> nn.Linear:
     """A layer with the given weights, in float64."""
     layer = nn.Linear(len(weight[0]), len(weight), bias=bias is not None).double()
-    layer.weight.data.copy_(torch.tensor(weight))
+    layer.weight.data.copy_(torch.tensor(weight, dtype=torch.float64))
     if bias is not None:
-        layer.bias.data.copy_(torch.tensor(bias))
+        layer.bias.data.copy_(torch.tensor(bias, dtype=torch.float64))
     return layer
 
 

@@ -20,7 +20,8 @@ from jaxtyping import Float
 from torch import nn
 
 from itssl.arrays import Samples
-from itssl.distributions.gaussian import Gaussian, LawError
+from itssl.distributions.gaussian import LawError
+from itssl.distributions.law import Law
 from itssl.distributions.mixture import GaussianMixture
 from itssl.networks.output_density import Source
 from itssl.networks.regions import Bounds, exit_probability, local_affine
@@ -90,7 +91,7 @@ class CertifiedMixture:
         return f"<p>{html.escape(str(self))}</p>"
 
 
-def image(law: Gaussian | GaussianMixture, network: nn.Module) -> CertifiedMixture:
+def image(law: Law, network: nn.Module) -> CertifiedMixture:
     """The law of f(X) as a mixture of Gaussians with a certificate in total variation; exact for affine networks.
 
     Raises
@@ -98,6 +99,7 @@ def image(law: Gaussian | GaussianMixture, network: nn.Module) -> CertifiedMixtu
     LawError: a law that is neither Gaussian nor a mixture of Gaussians.
     NetworkError: a network that is not piecewise affine, or whose inputs have another dimension than the law.
 
+    >>> from itssl.distributions.gaussian import Gaussian
     >>> from itssl.networks.encoders import mlp
     >>> image(Gaussian.standard(3), mlp((3, 2), seed=0))
     CertifiedMixture(mixture of 1 Gaussians on R^2, ranks 2…2; total variation to the law of the output ≤ 0)

@@ -26,6 +26,7 @@ from scipy.special import log_ndtr, logsumexp
 
 from itssl.arrays import Samples
 from itssl.distributions.gaussian import Gaussian, LawError
+from itssl.distributions.law import Law
 from itssl.distributions.mixture import GaussianMixture
 from itssl.distributions.polygon_measure import standard_polygon_probability
 from itssl.kernels.linalg import LOG_2PI
@@ -44,7 +45,7 @@ class Source:
     covs: Float[np.ndarray, "m D D"]
 
     @classmethod
-    def of(cls, law: Gaussian | GaussianMixture) -> "Source":
+    def of(cls, law: Law) -> "Source":
         """The mixture that is the law itself; LawError for a law that is none."""
         if isinstance(law, Gaussian):
             return cls(np.ones(1), law.mean[None, None], law.cov[None])

@@ -21,9 +21,8 @@ from scipy.special import logsumexp
 from torch import nn
 
 from itssl.arrays import Samples, stream
-from itssl.distributions.gaussian import Gaussian, LawError
-from itssl.distributions.law import exact, monte_carlo
-from itssl.distributions.mixture import GaussianMixture
+from itssl.distributions.gaussian import LawError
+from itssl.distributions.law import Law, exact, monte_carlo
 from itssl.estimate import Bias, Estimate
 from itssl.networks.cells import Cell, cells
 from itssl.networks.encoders import as_double, embed
@@ -41,7 +40,7 @@ class OutputLaw:
     ``log_density`` is relative to Lebesgue measure for K ≤ D or with noise, else to D-dimensional volume.
     """
 
-    source: Gaussian | GaussianMixture
+    source: Law
     network: nn.Module
     regions: tuple[Cell, ...]
     noise_var: float
@@ -170,7 +169,7 @@ class OutputLaw:
 
 
 def output_law(
-    law: Gaussian | GaussianMixture,
+    law: Law,
     network: nn.Module,
     *,
     noise_var: float = 0.0,
@@ -194,6 +193,7 @@ def output_law(
     ParameterError: more than 3 inputs, or more than ``most`` regions.
     NetworkError: a network that is not piecewise affine or takes another dimension.
 
+    >>> from itssl.distributions.gaussian import Gaussian
     >>> from itssl.networks.encoders import mlp
     >>> z = output_law(Gaussian.standard(2), mlp((2, 8, 1), seed=0))
     >>> print(f"{z.probabilities.sum():.12f} {z.entropy.diagnostics['mass']:.6f}")
@@ -213,6 +213,7 @@ def output_law(
 def log_density_from(law: OutputLaw, source: Source, z: Samples) -> Float[np.ndarray, " n"]:
     """log density at the rows of z of the output of inputs from ``source``, in chunks of rows.
 
+    >>> from itssl.distributions.gaussian import Gaussian
     >>> from itssl.networks.encoders import mlp
     >>> z = output_law(Gaussian.standard(1), mlp((1, 1), seed=0))
     >>> at = np.zeros((1, 1))
@@ -232,6 +233,7 @@ def log_density_from(law: OutputLaw, source: Source, z: Samples) -> Float[np.nda
 def require_density(law: OutputLaw) -> None:
     """Raise LawError where part of the law of f(X) is singular and no noise is added.
 
+    >>> from itssl.distributions.gaussian import Gaussian
     >>> from itssl.networks.encoders import mlp
     >>> require_density(output_law(Gaussian.standard(1), mlp((1, 1), seed=0)))
     """

@@ -73,7 +73,7 @@ def log_volume_change(network: nn.Module, x: SamplesLike) -> Float[np.ndarray, "
         return np.log(singular_values(local_affine(network, x).matrix)).sum(axis=1)
 
 
-def log_density(law: Gaussian | GaussianMixture, network: nn.Module, z: SamplesLike) -> Float[np.ndarray, " n"]:
+def log_density(law: Law, network: nn.Module, z: SamplesLike) -> Float[np.ndarray, " n"]:
     """log of the exact density of f(X) at the rows of z, for at most three inputs; see :func:`output_law`.
 
     Relative to Lebesgue measure for K ≤ D, to D-dimensional volume for K > D. −∞ outside the image of f.
