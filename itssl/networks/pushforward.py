@@ -131,7 +131,7 @@ def entropy(
     if k > d:
         method = f"h(X) + E ½ log det AᵀA, relative to {d}-dimensional volume in R^{k}"
     if piecewise_affine(network).affine:
-        return _affine_entropy(law, network, first, method)
+        return _affine_entropy(law, first, method)
     if preimages is not None:
         return _folded_entropy(law, network, preimages, n, seed, method)
     known = injectivity(network, law.sample(_LOOKS, stream(seed, "collisions")))
@@ -153,7 +153,7 @@ def entropy(
     )
 
 
-def _affine_entropy(law: Law, network: nn.Module, matrix: Float[np.ndarray, "K D"], method: str) -> Estimate:
+def _affine_entropy(law: Law, matrix: Float[np.ndarray, "K D"], method: str) -> Estimate:
     k, d = matrix.shape
     values = singular_values(matrix)
     if (values == 0).any():
@@ -165,7 +165,7 @@ def _affine_entropy(law: Law, network: nn.Module, matrix: Float[np.ndarray, "K D
             f"law: expected a Gaussian or a GaussianMixture where an affine map has fewer outputs than inputs, got "
             f"{type(law).__name__}; its projection is not known"
         )
-    return replace(image(law, network).mixture.entropy, method="entropy of the affine image")
+    return replace(law.affine_image(matrix, np.zeros(k)).entropy, method="entropy of the affine image")
 
 
 def _regions(law: Law, network: nn.Module, k: int, d: int, n: int, seed: int) -> OutputLaw | str:
@@ -279,20 +279,18 @@ def mutual_information(
 
 
 def _affine_information(joint: Gaussian, network: nn.Module, x: Samples, noise_var: float) -> Estimate:
-    """½ log |Σ_Z||Σ_Y|/|Σ_ZY|."""
+    """½ log |Σ_Z||Σ_Y|/|Σ_ZY|; without noise Z may be taken for the coordinates of X that it determines."""
     matrix = local_affine(network, x[:1]).matrix[0]
+    if noise_var == 0:
+        matrix = np.linalg.svd(matrix)[2][: int((singular_values(matrix) > 0).sum())]
     (k, d), d_y = matrix.shape, joint.dim - x.shape[1]
+    if k == 0:
+        return exact(0.0, "the network is constant")
     block = np.zeros((k + d_y, joint.dim))
     block[:k, :d], block[k:, d:] = matrix, np.eye(d_y)
     cov = block @ joint.cov @ block.T
     cov[:k, :k] += noise_var * np.eye(k)
-    try:
-        return Gaussian(block @ joint.mean, (cov + cov.T) / 2).mutual_information(range(k))
-    except LawError as error:
-        raise LawError(
-            f"network: expected an output with a density, got a singular covariance ({error}); state output noise by "
-            "noise_var"
-        ) from error
+    return Gaussian(block @ joint.mean, (cov + cov.T) / 2).mutual_information(range(k))
 
 
 def _information_by_regions(joint: Gaussian, law: OutputLaw, n: int, seed: int) -> Estimate:
