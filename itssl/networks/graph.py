@@ -74,6 +74,7 @@ class Graph:
 # --- admitting networks ------------------------------------------------------------------------------------------
 
 
+@torch.inference_mode(False)
 def piecewise_affine(network: nn.Module) -> Graph:
     """The graph of the network, if every step is known to be piecewise affine.
 
@@ -96,6 +97,7 @@ def piecewise_affine(network: nn.Module) -> Graph:
     return Graph(steps, private)
 
 
+@torch.inference_mode(False)  # else the copy could not be differentiated
 def private_copy(network: nn.Module) -> nn.Module:
     """A float64 copy on the CPU, in the modes of the network, without gradients and backward hooks.
 

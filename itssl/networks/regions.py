@@ -83,6 +83,7 @@ class Bounds:
     upper: Float[np.ndarray, " n"]
 
 
+@torch.inference_mode(False)  # where gradients could not be had
 def local_affine(network: nn.Module, x: SamplesLike) -> AffineMap:
     r"""The affine maps that equal the network on the regions of the rows of x.
 
@@ -190,7 +191,7 @@ def exit_probability(network: nn.Module, x: SamplesLike, cov: float | np.ndarray
     if not isinstance(nearest, int) or isinstance(nearest, bool) or nearest < 0:
         raise ValueError(f"nearest: expected an integer >= 0, got {nearest!r}; 0 gives the bounds by single faces")
     graph, tiles = _prepare(network, x)
-    roots = torch.tensor(_root(cov, sum(map(len, tiles)), tiles[0].shape[1]))
+    roots = torch.tensor(covariance_root(cov, sum(map(len, tiles)), tiles[0].shape[1]))
     lower, upper = [], []
     for points, root in zip(tiles, roots.split(len(tiles[0])) if len(roots) > 1 else repeat(roots), strict=False):
         near = _Nearest(nearest)
@@ -250,6 +251,7 @@ def _prepare(network: nn.Module, x: SamplesLike) -> tuple[Graph, tuple[Tensor, .
             "holds a second one; let forward() treat each row by itself"
         )
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        torch.rand(1)  # so that recorded draws do not come again
         own = graph.network(pair.clone())
     if not (isinstance(own, Tensor) and own.shape == out.shape and torch.allclose(own.double(), out, 0, rounding)):
         raise NetworkError(
@@ -324,8 +326,15 @@ class _Nearest:
         self.distance, self.normal = distance, normal
 
 
-def _root(cov: float | np.ndarray, n: int, d: int) -> Float[np.ndarray, "m d d"]:
-    """R of shape (1 or n, D, D) with RᵀR = cov: rows of R are directions whose sum of squares is the variance."""
+def covariance_root(cov: float | np.ndarray, n: int, d: int) -> Float[np.ndarray, "m d d"]:
+    """R of shape (1 or n, D, D) with RᵀR = cov: rows of R are directions whose sum of squares is the variance.
+
+    Takes and refuses what :func:`exit_probability` takes and refuses.
+
+    >>> covariance_root(4.0, 1, 2)
+    array([[[2., 0.],
+            [0., 2.]]])
+    """
     sigma = np.asarray(cov, dtype=np.float64)
     if not np.isfinite(sigma).all():
         raise ValueError("cov: expected finite values, got NaN or infinite ones; check how it was estimated")

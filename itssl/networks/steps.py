@@ -123,7 +123,10 @@ def _linear_function(function: Callable[..., Tensor]) -> Callable[..., Any]:
     def rule(x: Any, *args: Any, **keywords: Any) -> Any:
         if not isinstance(x, Dual):
             return function(x, *args, **keywords)
-        return Dual(function(x.value, *args, **keywords), _by_row(lambda t: function(t, *args, **keywords), x.tangent))
+        value = function(x.value, *args, **keywords)
+        if value.ndim < 2 or len(value) != len(x.value):
+            return Dual(value, x.tangent)  # refused by the caller: rows were mixed
+        return Dual(value, _by_row(lambda t: function(t, *args, **keywords), x.tangent))
 
     return rule
 
