@@ -200,6 +200,8 @@ def relative_error(
 ) -> tuple[float, float, float]:
     """Squared error over P prototypes relative to their size, its standard error, and the sampling part; nan at size 0.
 
+    The standard error is too small where a few large prototypes make up the sums.
+
     >>> relative_error(np.array([0.0, 1.0]), np.array([1.0, 1.0]), np.array([4.0, 4.0]))
     (0.125, 0.125, 0.25)
     """
