@@ -49,7 +49,7 @@ def numbers(**options: Any):
 
 
 def assert_unbiased(row, draws):
-    """Errors of true moments are 0 in the mean, with deviations of at most 1/m and 2/(m − 1) from two halves of m draws.
+    """Errors of true moments are 0 in the mean, with deviations of at most 1/m and 2/(m − 1), m draws in each half.
 
     Var⟨a, b⟩ = ‖P/m‖² ≤ (tr P/m)², and Var⟨Ĉ₁ − P, Ĉ₂ − P⟩ = 2(‖P‖⁴ + tr P⁴)/(m − 1)² ≤ 4‖P‖⁴/(m − 1)².
     """
