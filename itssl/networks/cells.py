@@ -28,7 +28,7 @@ _ROUNDING = 2**10 * float(np.finfo(np.float64).eps)
 _THIN = 2.0**-36
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Cell:
     r"""One region within the box: where $N y + o \ge 0$, and the map $y \mapsto A y + b$ that the network is there.
 
@@ -40,6 +40,11 @@ class Cell:
     offsets: Float[np.ndarray, " h"]
     matrix: Float[np.ndarray, "K D"]
     shift: Float[np.ndarray, " K"]
+
+    def __repr__(self) -> str:
+        k, d = self.matrix.shape
+        middle = ", ".join(f"{value:.3g}" for value in self.corners.mean(axis=0))
+        return f"Cell(around ({middle}), {len(self.corners)} corners, {d} inputs, {k} outputs)"
 
     def contains(self, x: Float[np.ndarray, "*batch D"], *, conditioning: float = 1.0) -> Bool[np.ndarray, "*batch"]:
         """Which points lie in the closed cell; points on a side up to ``conditioning`` roundings count as inside."""

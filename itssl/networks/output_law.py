@@ -11,6 +11,7 @@ With the density $p_Z$ of :mod:`itssl.networks.output_density`:
 Where a cell loses rank, part of the law is singular and h = −∞.
 """
 
+import html
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,7 +21,7 @@ from jaxtyping import Float
 from scipy.special import logsumexp
 from torch import nn
 
-from itssl.arrays import Samples, stream
+from itssl.arrays import SampleError, Samples, SamplesLike, as_samples, stream
 from itssl.distributions.gaussian import LawError
 from itssl.distributions.law import Law, exact, monte_carlo
 from itssl.estimate import Bias, Estimate
@@ -33,7 +34,7 @@ _CHUNK = 2**11
 _NODES = (4, 8, 16, 32, 64)
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class OutputLaw:
     """The law of f(X) + N(0, noise_var·I). Made by :func:`output_law`; ``regions`` are those of f within reach of X.
 
@@ -78,13 +79,14 @@ class OutputLaw:
         z = embed(self.network, self.source.sample(n, rng))
         return z + np.sqrt(self.noise_var) * rng.standard_normal(z.shape) if self.noise_var > 0 else z
 
-    def log_density(self, z: Samples) -> Float[np.ndarray, " n"]:
+    def log_density(self, z: SamplesLike) -> Float[np.ndarray, " n"]:
         """log density at the rows of z, −∞ outside the image. Raises LawError where there is none."""
-        return log_density_from(self, Source.of(self.source), z)
+        return log_density_from(self, Source.of(self.source), self._admit(z))
 
-    def branch_entropy(self, z: Samples) -> Float[np.ndarray, " n"]:
+    def branch_entropy(self, z: SamplesLike) -> Float[np.ndarray, " n"]:
         """H(region of X | Z = z) at the rows of z, in nats; 0 where one region alone has that image."""
         require_density(self)
+        z = self._admit(z)
         found = []
         for part in np.array_split(z, range(_CHUNK, len(z), _CHUNK)):
             logs = contributions(self.regions, Source.of(self.source), part)
@@ -104,6 +106,23 @@ class OutputLaw:
         if self.noise_var > 0 or k < d:
             return self._sampled(lambda z: -self.log_density(z), "−E log p(Z), p by regions")
         return self._entropy_by_branches()
+
+    def _admit(self, z: SamplesLike) -> Samples:
+        rows = as_samples(z, name="z", minimum=1)
+        if rows.shape[1] != self.dim:
+            raise SampleError(f"z: expected {self.dim} columns as the network has outputs, got {rows.shape[1]}")
+        return rows
+
+    def __str__(self) -> str:
+        noise = f" + N(0, {self.noise_var:g}·I)" if self.noise_var > 0 else ""
+        singular = f", {len(self.singular)} of them singular" if self.singular else ""
+        return f"law of f(X){noise} on R^{self.dim}, {self.source.dim} inputs, {len(self.regions)} regions{singular}"
+
+    def __repr__(self) -> str:
+        return f"OutputLaw({self})"
+
+    def _repr_html_(self) -> str:
+        return f"<p>{html.escape(str(self))}</p>"
 
     def _singular_probability(self) -> float:
         lost = np.array([rank(cell) < min(cell.matrix.shape) for cell in self.regions])
@@ -196,8 +215,8 @@ def output_law(
     >>> from itssl.distributions.gaussian import Gaussian
     >>> from itssl.networks.encoders import mlp
     >>> z = output_law(Gaussian.standard(2), mlp((2, 8, 1), seed=0))
-    >>> print(f"{z.probabilities.sum():.12f} {z.entropy.diagnostics['mass']:.6f}")
-    1.000000000000 1.000000
+    >>> z, f"{z.probabilities.sum():.12f}", f"{z.entropy.value:.4f}"
+    (OutputLaw(law of f(X) on R^1, 2 inputs, 35 regions), '1.000000000000', '0.5327')
     """
     if not 0 <= noise_var < np.inf:
         raise LawError(f"noise_var: expected a finite variance >= 0, got {noise_var}")

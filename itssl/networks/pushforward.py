@@ -24,7 +24,7 @@ from jaxtyping import Float
 from scipy.special import logsumexp
 from torch import nn
 
-from itssl.arrays import Samples, SamplesLike, as_samples, stream
+from itssl.arrays import Samples, SamplesLike, stream
 from itssl.choices import ParameterError, require_count
 from itssl.distributions.gaussian import Gaussian, LawError
 from itssl.distributions.law import Law, exact, monte_carlo
@@ -81,7 +81,7 @@ def log_density(law: Law, network: nn.Module, z: SamplesLike) -> Float[np.ndarra
     >>> print(log_density(Gaussian.standard(1), nn.LeakyReLU(0.5), [[0.5], [-0.5]]).round(4))  # log φ(0.5), log 2φ(1)
     [-1.0439 -0.7258]
     """
-    return output_law(law, network).log_density(as_samples(z, name="z", minimum=1))
+    return output_law(law, network).log_density(z)
 
 
 def entropy(

@@ -1,5 +1,7 @@
 """The law of a network's output: density against draws, entropy against routes that know nothing of regions."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from planar_networks import Folded, Residual, linear, pooled
@@ -8,7 +10,7 @@ from scipy.special import ndtr
 from scipy.stats import chi2, foldnorm, multivariate_normal, norm
 from torch import nn
 
-from itssl.arrays import stream
+from itssl.arrays import SampleError, stream
 from itssl.choices import ParameterError
 from itssl.distributions.gaussian import Gaussian, LawError
 from itssl.distributions.mixture import GaussianMixture
@@ -20,6 +22,7 @@ from itssl.networks.output_density import Source, contributions, log_interval, s
 from itssl.networks.output_law import log_density_from, output_law
 
 EPS = float(np.finfo(float).eps)
+FOLDED_NORMAL: Any = foldnorm(0.35, scale=2)
 TILTED = Gaussian(np.array([0.3, -0.2]), np.array([[1.0, 0.4], [0.4, 0.7]]))
 TWO = GaussianMixture(
     np.array([0.4, 0.6]),
@@ -88,9 +91,9 @@ def test_a_histogram_of_draws_passes_the_chi_squared_test(name):
 def test_the_fold_of_a_gaussian_is_the_folded_normal():
     law = output_law(Gaussian(np.array([0.7]), np.array([[4.0]])), Folded())
     z = np.array([[1e-3], [0.5], [3.0], [7.0]])
-    np.testing.assert_allclose(law.log_density(z), foldnorm(0.35, scale=2).logpdf(z[:, 0]), rtol=0, atol=1e3 * EPS)
+    np.testing.assert_allclose(law.log_density(z), FOLDED_NORMAL.logpdf(z[:, 0]), rtol=0, atol=1e3 * EPS)
     assert law.log_density(np.array([[-0.5]]))[0] == -np.inf
-    assert law.entropy.value == pytest.approx(foldnorm(0.35, scale=2).entropy(), abs=1e-9)  # that of scipy's quad
+    assert law.entropy.value == pytest.approx(FOLDED_NORMAL.entropy(), abs=1e-9)  # that of scipy's quad
 
 
 def test_entropy_of_the_absolute_value_in_the_plane():
@@ -220,7 +223,8 @@ def test_dead_regions_make_the_law_singular():
     assert found.value == -np.inf
     assert found.bias is Bias.EXACT
     both = law.probabilities[[np.linalg.matrix_rank(cell.matrix) == 2 for cell in law.regions]].sum()
-    truth = multivariate_normal(-TILTED.mean, TILTED.cov).cdf(np.zeros(2))
+    cov: Any = TILTED.cov
+    truth = multivariate_normal(-TILTED.mean, cov).cdf(np.zeros(2))
     assert both == pytest.approx(truth, abs=1e-8)  # scipy's own error
     with pytest.raises(
         LawError, match=r"rank \d in 3 of 4; the output has no density, state output noise by noise_var"
@@ -282,3 +286,25 @@ def test_densities_without_closed_form_are_refused():
         contributions(found, source, z, noise_var=1.0)
     with pytest.raises(LawError, match="law: expected at most 2 inputs, got 3"):
         _ = output_law(Gaussian.standard(3), mlp((3, 2), seed=0)).probabilities
+
+
+def test_it_says_what_it_is():
+    assert repr(law_of("plane to plane")) == f"OutputLaw({law_of('plane to plane')})"
+    assert str(law_of("pooled plane with noise")).startswith("law of f(X) + N(0, 0.1·I) on R^2, 2 inputs, ")
+    assert "3 of them singular" in output_law(TILTED, nn.ReLU())._repr_html_()
+    (cell,) = output_law(TILTED, mlp((2, 3), seed=0)).regions
+    assert repr(cell).endswith("4 corners, 2 inputs, 3 outputs)")
+
+
+@pytest.mark.parametrize(
+    ("z", "message"),
+    [
+        (np.ones((2, 3)), "z: expected 2 columns as the network has outputs, got 3"),
+        ([[np.nan, 1.0]], "z: expected finite"),
+    ],
+)
+def test_rows_that_are_no_outputs_are_refused(z, message):
+    law = law_of("plane to plane")
+    for measure in (law.log_density, law.branch_entropy):
+        with pytest.raises(SampleError, match=message):
+            measure(z)

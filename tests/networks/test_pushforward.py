@@ -1,5 +1,7 @@
 """Images, entropies and informations behind networks: closed forms, invariances, draws; and what is refused."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -361,7 +363,8 @@ def test_float32_networks_are_described_in_double():
 def test_orthants_are_the_regions_of_a_relu_layer():
     """The certificate at the mean of a ReLU layer: P(exit) between bounds, and known."""
     found = image(Gaussian(np.array([0.5, 1.0]), TILTED.cov), nn.ReLU())
-    stays = multivariate_normal(np.array([-0.5, -1.0]), TILTED.cov).cdf(np.zeros(2))
+    cov: Any = TILTED.cov
+    stays = multivariate_normal(np.array([-0.5, -1.0]), cov).cdf(np.zeros(2))
     assert found.exit.lower[0] - 1e-7 <= 1 - stays <= found.exit.upper[0] + 1e-7
     assert found.exit.upper[0] <= ndtr(-0.5) + ndtr(-1 / np.sqrt(0.7)) + 8 * EPS
     assert activation_pattern(nn.ReLU(), [[0.5, 1.0]]).tolist() == [[1, 1]]
