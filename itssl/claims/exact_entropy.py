@@ -84,16 +84,13 @@ def _invertible(law: Gaussian | GaussianMixture, *widths: int, slope: float, hig
 
 
 def _fold() -> PushedForward:
-    """z = |x| in R², X ~ N(0, I): each of four quadrants is mapped to one."""
-    import torch
+    """z = |x| in R² (a leaky ReLU of slope −1), X ~ N(0, I): all four quadrants are mapped to one."""
     from torch import nn
 
-    class Absolute(nn.Module):
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return x.abs()
-
     law = Gaussian.standard(2)
-    return PushedForward(law=law, network=Absolute(), inverse=lambda z: law.log_density(z) + np.log(4.0))
+    return PushedForward(
+        law=law, network=nn.Sequential(nn.LeakyReLU(-1.0)), inverse=lambda z: law.log_density(z) + np.log(4.0)
+    )
 
 
 INVERTIBLE = World(

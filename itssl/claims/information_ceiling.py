@@ -12,7 +12,7 @@ from itssl.claims.references import SHWARTZ_ZIV_2023
 from itssl.claims.worlds import digits_data, digits_encoder
 from itssl.distributions.mixture import GaussianMixture
 
-DRAWS = 512
+DRAWS = 256
 
 
 @dataclass(frozen=True, kw_only=True)
