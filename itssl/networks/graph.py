@@ -286,7 +286,8 @@ def propagate(
 
 def _refuse_shared(step: fx.Node, network: nn.Module, known: dict[fx.Node, Any], ended: list[fx.Node]) -> None:
     """Refuse to change a value in place that is needed later, under its own name or as a view."""
-    changed = known.get(step.args[0]) if step.args and isinstance(step.args[0], fx.Node) else None
+    source = step.args[0] if step.args else step.kwargs.get("input")
+    changed = known.get(source) if isinstance(source, fx.Node) else None
     tensor = changed.value if isinstance(changed, Dual) else changed
     if not isinstance(tensor, Tensor):
         return

@@ -167,6 +167,7 @@ def unused_result(self, x):
 IN_PLACE = {
     "layer": lambda self, x: self.act(h := self.a(x)) + h,
     "function": lambda self, x: F.relu(h := self.a(x), inplace=True) + h,
+    "keyword": lambda self, x: F.relu(input=(h := self.a(x)), inplace=True) + h,
     "positional": lambda self, x: F.leaky_relu(h := self.a(x), 0.1, True) + h,
     "leaky layer": lambda self, x: self.leak(h := self.a(x)) + h,
     "view": lambda self, x: self.act((h := self.a(x)).view(-1, 2, 2)).flatten(1) + h,
@@ -346,7 +347,7 @@ def test_a_mode_of_training_that_matters_is_kept():
     x = np.ones((2, 3))
     for network in (both.train(), both.eval()):
         np.testing.assert_allclose(
-            local_affine(network, x)(x), embed(both.a if both.training else both.b, x), rtol=1e-12
+            local_affine(network, x)(x), embed(both.get_submodule("a" if both.training else "b"), x), rtol=1e-12
         )
 
 
@@ -356,7 +357,7 @@ def test_a_forward_pass_without_gradients_has_its_map_all_the_same():
             return self.a(x)
 
     network, x = Forward(forward, a=mlp((4, 6, 2), seed=0)), np.ones((2, 4))
-    np.testing.assert_array_equal(local_affine(network, x).matrix, local_affine(network.a, x).matrix)
+    np.testing.assert_array_equal(local_affine(network, x).matrix, local_affine(network.get_submodule("a"), x).matrix)
 
 
 def test_parametrized_weights_are_those_of_the_forward_pass():
