@@ -32,6 +32,15 @@ def value_only() -> Iterator[None]:
         _value_only.reset(token)
 
 
+def values_alone() -> bool:
+    """Whether the caller is inside :func:`value_only`.
+
+    >>> values_alone()
+    False
+    """
+    return _value_only.get()
+
+
 class Subsamples(NamedTuple):
     """What parts of a sample tell: the standard error, its degrees of freedom, and the mean over all parts."""
 

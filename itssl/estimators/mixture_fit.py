@@ -20,7 +20,8 @@ COVARIANCES = ("full", "diagonal")
 _SEARCH_TOLERANCE = 1e-4  # nats a row and step of EM while the number of components is open
 _TOLERANCE = 1e-6  # and for the mixture that is kept: far below the bias p/(2n) of the fit
 _MAX_STEPS = 2000
-_STARTS = 2
+_STARTS = {"kmeans": 2, "random_from_data": 8}  # short runs of EM, of which the best goes on; measured in the tests
+_SHORT = 30  # steps of these
 _RIDGE = 1e-10  # added to each variance, in units of the sample's
 _PATIENCE = 2  # the search ends after this many larger mixtures without gain
 
@@ -43,11 +44,12 @@ def fit_mixture(
     −2 log L + p log n with p parameters [3], "held_out" the greatest likelihood of either random half under the fit
     to the other. The search ends after two larger mixtures without gain. ``covariance="diagonal"`` has p = O(d).
 
-    EM starts from k-means on standardized (full: whitened) rows in canonical order, so the law follows their location,
-    units and order. The likelihood of a mixture is unbounded (a component may shrink on one row), so this is a local
-    maximum, with a ridge of 1e-10 of the sample's variance; where the number is chosen, a mixture with a component on
-    d + 1 rows or fewer is not. Nothing is printed or warned when EM has not settled;
-    :class:`FittedMixture` says so with its estimate.
+    EM starts from k-means and from random rows, standardized (full: whitened) in canonical order, so the law follows
+    their location, units and order; the best of ten short runs [4] goes on. The likelihood of a mixture is unbounded (a
+    component may shrink on one row), so this is a local maximum, with a ridge of 1e-10 of the sample's variance; where
+    the number is chosen, a mixture with a component on d + 1 rows or fewer is not. Now and then it is a poor one: with
+    four components in a row, 8 standard deviations apart in three dimensions, in 2 of 40 samples of 1,000.
+    Nothing is printed or warned when EM has not settled; :class:`FittedMixture` says so with its estimate.
     Raises SampleError when n is not above p, for constant or (full) linearly dependent columns and inadmissible
     samples; ParameterError for numbers out of range.
 
@@ -56,6 +58,8 @@ def fit_mixture(
     [1] Dempster, Laird & Rubin (1977). Maximum likelihood from incomplete data via the EM algorithm. JRSS B 39(1).
     [2] McLachlan & Peel (2000). Finite Mixture Models. Wiley.
     [3] Schwarz (1978). Estimating the dimension of a model. Ann. Statist. 6(2).
+    [4] Biernacki, Celeux & Govaert (2003). Choosing starting values for the EM algorithm for getting the highest
+        likelihood in multivariate Gaussian mixture models. Comput. Statist. Data Anal. 41(3-4).
 
     >>> x = GaussianMixture.isotropic(np.array([[-4.0], [4.0]]), 1.0).sample(2000, np.random.default_rng(0))
     >>> print(np.sort(fit_mixture(x).means, axis=0).round(1).tolist())
@@ -131,8 +135,8 @@ def _fit_components(
             break
         model = _search(x, m, covariance)
         criterion = model.bic(x) / (2 * n) if components == "bic" else _held_out(x, m, covariance)
-        if m > 1 and n * model.weights_.min() <= (d if covariance == "full" else 1) + 1:
-            criterion = np.inf  # a component shrunk on so few rows has whatever likelihood the ridge allows
+        if m > 1 and _shrunk(model, x):
+            criterion = np.inf
         if best is None or criterion < least:
             best, least, since = model, criterion, 0
         else:
@@ -151,27 +155,42 @@ def _held_out(x: Samples, components: int, covariance: Covariance) -> float:
 
 
 def _search(x: Samples, components: int, covariance: Covariance) -> Any:
-    """EM, roughly, from the best of a few k-means starts."""
+    """EM, roughly, from the best of several short runs: long ones from k-means alone end in poor maxima too often."""
     from sklearn.mixture import GaussianMixture as Model
 
     kind = "full" if covariance == "full" else "diag"
-    model = Model(
-        components, covariance_type=kind, tol=_SEARCH_TOLERANCE, max_iter=_MAX_STEPS, reg_covar=_RIDGE, random_state=0,
-        n_init=_STARTS if components > 1 else 1,
+    runs: list[Any] = [
+        Model(
+            components, covariance_type=kind, tol=_SEARCH_TOLERANCE, max_iter=_SHORT, reg_covar=_RIDGE,
+            random_state=number, init_params=start,
+        )
+        for start, numbers in (_STARTS.items() if components > 1 else [("kmeans", 1)])
+        for number in range(numbers)
+    ]  # fmt: skip
+    best = max((_quietly_fitted(run, x) for run in runs), key=lambda run: (not _shrunk(run, x), run.lower_bound_))
+    return _continued(x, best, _SEARCH_TOLERANCE)
+
+
+def _shrunk(model: Any, x: Samples) -> bool:
+    """Whether a component has shrunk on so few rows that its likelihood is whatever the ridge allows."""
+    return len(x) * float(model.weights_.min()) <= (x.shape[1] if model.covariance_type == "full" else 1) + 1
+
+
+def _continued(x: Samples, found: Any, tolerance: float) -> Any:
+    """EM from the mixture found until a step gains less than the tolerance."""
+    from sklearn.mixture import GaussianMixture as Model
+
+    model: Any = Model(
+        found.n_components, covariance_type=found.covariance_type, tol=tolerance, max_iter=_MAX_STEPS,
+        reg_covar=_RIDGE, random_state=0, weights_init=found.weights_, means_init=found.means_,
+        precisions_init=found.precisions_,
     )  # fmt: skip
     return _quietly_fitted(model, x)
 
 
 def _polished(x: Samples, found: Any) -> tuple[GaussianMixture, bool]:
     """EM from the mixture found, to full precision; components in the order of their weights."""
-    from sklearn.mixture import GaussianMixture as Model
-
-    model: Any = Model(
-        found.n_components, covariance_type=found.covariance_type, tol=_TOLERANCE, max_iter=_MAX_STEPS,
-        reg_covar=_RIDGE, random_state=0, weights_init=found.weights_, means_init=found.means_,
-        precisions_init=found.precisions_,
-    )  # fmt: skip
-    _quietly_fitted(model, x)
+    model = _continued(x, found, _TOLERANCE)
     diagonal = found.covariance_type == "diag"
     covs = model.covariances_[:, :, None] * np.eye(x.shape[1]) if diagonal else model.covariances_
     order = np.argsort(-model.weights_, kind="stable")

@@ -218,7 +218,7 @@ def test_no_component_shrinks_on_outliers():
     assert abs(found.value) < 10
     assert found.diagnostics["smallest_component_rows"] > 5
     assert "heavy_tails" in {w.code for w in found.warnings}
-    asked = FittedMixture(components=6).mutual_information(x, y)  # asked for, it is fitted, and finite for all that
+    asked = FittedMixture(components=12).mutual_information(x, y)  # asked for, it is fitted, and finite for all that
     assert abs(asked.diagnostics["bias_correction_nats"]) <= asked.diagnostics["parameters"] / 1000
     assert "small_component" in {w.code for w in asked.warnings}
 

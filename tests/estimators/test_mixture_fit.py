@@ -63,6 +63,14 @@ def test_fit_is_as_likely_as_a_plain_search_from_the_truth():
     np.testing.assert_allclose(found.covs, law.covs, atol=0.05)
 
 
+@pytest.mark.parametrize("seed", [4, 15, 29, 30, 31])
+def test_clusters_in_a_row_are_found(seed):
+    """Two starts from k-means, which cuts the whitened rows across, ended 0.4 nats a row below the truth."""
+    law = GaussianMixture.isotropic(np.array([[0.0, 0.0], [5.0, 5.0], [10.0, 10.0]]), 1.0)
+    x = law.sample(500, stream(seed, "starts", 500, 2))
+    assert likelihood(fit_mixture(x, components=3), x) > likelihood(law, x)
+
+
 @settings(deadline=None, max_examples=15)
 @given(
     seed=st.integers(0, 2**32),
@@ -136,11 +144,15 @@ def test_bic_takes_the_least_criterion():
 
 
 def test_bic_is_not_akaikes_criterion():
-    """On 15 Gaussian samples of 60 rows the number has the least BIC (to the search's tolerance); least AIC differs."""
+    """On 15 Gaussian samples of 60 rows the number has the least BIC (to the search's tolerance); least AIC differs.
+
+    Of those whose components all hold more than d + 1 rows: the others are not chosen, whatever their likelihood.
+    """
     differs = 0
     for seed in range(15):
         x = stream(seed, "not aic").normal(size=(60, 1))
-        gains = np.array([likelihood(fit_mixture(x, components=m), x) for m in (1, 2, 3)])
+        fits = [fit_mixture(x, components=m) for m in (1, 2, 3)]
+        gains = np.array([likelihood(law, x) if 60 * law.weights.min() > 2 else -np.inf for law in fits])
         sizes = np.array([parameter_count(m, 1, "full") for m in (1, 2, 3)])
         bic, aic = -gains + sizes * np.log(60) / 120, -gains + sizes / 60
         chosen = len(fit_mixture(x, max_components=3).weights) - 1
