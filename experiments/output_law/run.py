@@ -87,7 +87,8 @@ def summarize(rows: list[Cell]) -> dict[str, Any]:
         findings[f"{data}, {encoder}, {draws} draws, seeds: {len(group)}"] = {
             "coordinates look normal up to σ": normal,
             "there": {name: _rounded(of[name][scales.index(normal)]) for name in names} if normal else None,
-            "jointly (Mardia) normal up to σ": _last(scales, of["mardia"] <= 2 * LEVEL),
+            "half of the draws are outside from σ": _first(scales, of["exit"] >= 0.5),
+            "half of the pictures are rejected jointly (Mardia) from σ": _first(scales, of["mardia"] >= 0.5),
             "A1, exit bound at most 0.001 up to σ": _last(scales, of["exit_upper"] <= SMALL),
             "A2, overlap bound at most 0.001 up to σ": _last(scales, of["overlap"] <= SMALL),
             "A3, rank of AΣAᵀ, minimum": min(row["rank"]["minimum"] for row in group),
@@ -109,7 +110,7 @@ def draw(rows: list[Cell]) -> Any:
     for (data, encoder, draws), group in groups.items():
         ax, scales = axes[names.index(data)][ENCODERS.index(encoder)], group[0]["scales"]
         if draws != min(d for name, _, d in groups if name == data):
-            ax.plot(scales, _mean(group, "coordinates"), "o--", color="C0", ms=3, label=f"… with {draws} draws")
+            ax.plot(scales, _mean(group, "coordinates"), "o--", color="C0", ms=3, label=f"coordinates not normal, {draws} draws")
             continue
         ax.plot(scales, _mean(group, "coordinates"), "o-", color="C0", lw=2.5, ms=5, label="coordinates not normal")
         ax.plot(scales, _mean(group, "mardia"), "s-", color="C1", ms=4, label="jointly not normal (Mardia)")
@@ -149,9 +150,14 @@ def _rounded(value: Any) -> float | str:
 
 
 def _last(scales: list[float], holds: np.ndarray) -> float | None:
-    """The last scale up to which it holds at all."""
+    """The last scale up to which it holds at all of them; None if not at the first."""
     count = len(scales) if holds.all() else int(holds.argmin())
     return scales[count - 1] if count else None
+
+
+def _first(scales: list[float], holds: np.ndarray) -> float | None:
+    """The first scale at which it holds."""
+    return scales[int(holds.argmax())] if holds.any() else None
 
 
 main = experiment(Path(__file__).parent, cells=cells, measure=measure, summarize=summarize, draw=draw)
