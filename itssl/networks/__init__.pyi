@@ -1,5 +1,6 @@
 from . import datasets as datasets
 from . import encoders as encoders
+from . import first_order as first_order
 from . import injectivity as injectivity
 from . import invertible_layers as invertible_layers
 from . import pushforward as pushforward
