@@ -45,7 +45,7 @@ def measure(cell: Cell, rng: np.random.Generator) -> dict[str, Any]:
     return {**found.to_dict(), "quantiles of nearest": np.quantile(found.nearest, np.linspace(0, 1, 41)).tolist()}
 
 
-def trained(data: Dataset, objective: str, seed: int) -> Any:
+def trained(data: Dataset, objective: Any, seed: int) -> Any:
     """Multilayer perceptron D-256-256-128 with projector 128-256-256-64, at initialization or after 60 epochs.
 
     For digits these are the encoders of the claims; the same settings for MNIST.
@@ -110,7 +110,8 @@ def draw(rows: list[Cell]) -> Any:
     for (data, encoder, draws), group in groups.items():
         ax, scales = axes[names.index(data)][ENCODERS.index(encoder)], group[0]["scales"]
         if draws != min(d for name, _, d in groups if name == data):
-            ax.plot(scales, _mean(group, "coordinates"), "o--", color="C0", ms=3, label=f"coordinates not normal, {draws} draws")
+            label = f"coordinates not normal, {draws} draws"
+            ax.plot(scales, _mean(group, "coordinates"), "o--", color="C0", ms=3, label=label)
             continue
         ax.plot(scales, _mean(group, "coordinates"), "o-", color="C0", lw=2.5, ms=5, label="coordinates not normal")
         ax.plot(scales, _mean(group, "mardia"), "s-", color="C1", ms=4, label="jointly not normal (Mardia)")
