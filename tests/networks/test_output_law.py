@@ -202,6 +202,15 @@ def test_affine_networks_with_noise_are_gaussian():
     np.testing.assert_allclose(law.log_density(z), truth.log_density(z), rtol=0, atol=1e-9)
 
 
+@pytest.mark.parametrize("weight", [0.01, 1.0, 100.0])
+def test_entropy_with_noise_on_the_line_is_that_of_the_sum(weight):
+    """A bend of 1e-9 keeps the network from being affine; its output is Gaussian all the same."""
+    network = nn.Sequential(nn.LeakyReLU(1 - 1e-9), linear([[weight]], [0.5]))
+    found = output_law(LINE, network, noise_var=1.0).entropy
+    variance = float(weight**2 * LINE.cov[0, 0] + 1)
+    assert found.value == pytest.approx(0.5 * np.log(2 * np.pi * np.e * variance), abs=1e-8)
+
+
 def test_volume_in_higher_dimension_is_that_of_the_surface():
     """Behind an isometry into R⁴ the density relative to volume, and the entropy, are those before it."""
     before = mlp((2, 5, 2), seed=0, slope=0.2)

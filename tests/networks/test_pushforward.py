@@ -221,8 +221,14 @@ def test_a_fold_that_is_known_agrees_with_its_regions():
     assert abs(found.value - regions.value) < 4.5 * np.hypot(found.standard_error, regions.standard_error)
 
 
-def folded_leaky(d: int) -> nn.Sequential:
-    return nn.Sequential(*mlp((d, d), seed=0), Folded())
+def test_branches_of_different_slope_are_weighed_by_it():
+    """x for x > 0 and x/2 upwards for x < 0: the steeper branch is the denser one of two."""
+    network, law = nn.LeakyReLU(-0.5), Gaussian(np.array([0.3]), np.array([[2.0]]))
+    found = entropy(law, network, preimages=lambda z: np.stack([z, -2 * z], axis=1))
+    regions = entropy(law, network)
+    assert "quadrature" in regions.method
+    assert abs(found.value - regions.value) < 4.5 * found.standard_error
+    assert found.standard_error < 0.01
 
 
 @pytest.mark.parametrize(
