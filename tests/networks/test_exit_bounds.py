@@ -209,7 +209,7 @@ def test_a_point_on_faces_is_on_the_side_its_pattern_says():
     bounds = exit_probability(cone, [[0.0, 0.0]], 1.0)  # normals at 45°: P(stay) = (π − π/4) / 2π
     np.testing.assert_allclose([bounds.lower[0], bounds.upper[0]], 5 / 8, rtol=16 * EPS)
     line = nn.Sequential(nn.Linear(1, 2), nn.ReLU()).double()
-    line[0].weight.data.fill_(1.0)
+    line[0].weight.data = torch.ones(2, 1, dtype=torch.float64)
     line[0].bias.data = torch.tensor([0.0, 1.0], dtype=torch.float64)
     bounds = exit_probability(line, [[0.0]], 1.0)  # 0 belongs to (−1, 0]
     np.testing.assert_allclose([bounds.lower[0], bounds.upper[0]], 0.5 + ndtr(-1.0), rtol=16 * EPS)
