@@ -57,6 +57,7 @@ RECTIFIED = World(name="ReLU MLP 16-64-64-8", make=lambda: _mlp(16, 64, 64, 8))
         World(name="ReLU MLP 2-16-2", make=lambda: _mlp(2, 16, 2)),
         World(name="ReLU MLP 64-128-128-128-32", make=lambda: _mlp(64, 128, 128, 128, 32)),
         World(name="leaky-ReLU MLP 8-32-32-32-8", make=lambda: _mlp(8, 32, 32, 32, 8, slope=0.1)),
+        World(name="leaky-ReLU MLP 80-96-96-64", make=lambda: _mlp(80, 96, 96, 64, slope=0.1)),
         World(
             name="maxout MLP 16-32-16-4",
             make=lambda: Network(network=maxout((16, 32, 16, 4), seed=0), draw=Gaussian.standard(16).sample),
