@@ -10,7 +10,8 @@ from scipy.stats import norm
 from itssl import Bias, GaussianPlugin, check_equality
 from itssl.arrays import SampleError, stream
 from itssl.distributions.tasks import linear_gaussian_views
-from itssl.estimators.gaussian_copula import GaussianCopula, normal_scores
+from itssl.estimators.error_bars import value_only
+from itssl.estimators.gaussian_copula import GaussianCopula, normal_scores, rank_bias
 from itssl.estimators.wishart import log_determinant_bias
 
 EPS = np.finfo(float).eps
@@ -235,3 +236,33 @@ def test_bad_input():
         copula.total_correlation(x[:3])
     with pytest.raises(SampleError, match=r"x: .*finite"):
         copula.total_correlation(np.vstack([x, [[0.0, np.nan, 0.0]]]))
+
+
+@pytest.mark.parametrize("rho", [0.9, 0.99])
+def test_estimated_rank_bias_is_the_bias(rho):
+    """Against 300 samples of a Gaussian pair, n = 50: −0.06 and −0.22 nats; the estimate knows ρ only from ranks."""
+    values, estimates = [], []
+    for seed in range(300):
+        x, e = stream(seed, "rank bias").normal(size=(2, 50, 1))
+        y = rho * x + (1 - rho**2) ** 0.5 * e
+        with value_only():
+            values.append(GaussianCopula().mutual_information(x, y).value)
+        if seed < 20:
+            estimates.append(rank_bias("mutual_information", [normal_scores(x), normal_scores(y)]))
+    bias = np.mean(values) + 0.5 * np.log(1 - rho**2)
+    assert bias < -0.04
+    assert 0.5 < np.mean(estimates) / bias < 1.2
+
+
+def test_rank_bias_is_warned_of_where_it_hurts():
+    """n = 50, ρ = 0.99: intervals cover 63 %, and say why; at ρ = 0.5, where they cover 95 %, nothing is said."""
+    for rho, expected in ((0.99, 20), (0.5, 0), (0.0, 0)):
+        warned = 0
+        for seed in range(20):
+            x, e = stream(seed, "warned").normal(size=(2, 50, 1))
+            found = GaussianCopula().mutual_information(x, rho * x + (1 - rho**2) ** 0.5 * e)
+            warned += any(w.code == "rank_bias" for w in found.warnings)
+        assert warned == expected
+    x = stream(0, "total").normal(size=(50, 3))
+    x[:, 1] = x[:, 0] + 0.05 * x[:, 1]
+    assert "rank_bias" in {w.code for w in GaussianCopula().total_correlation(x).warnings}
