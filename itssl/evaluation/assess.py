@@ -68,7 +68,7 @@ def assess(
         function (x, torch generator) -> (view_a, view_b) of rows, such as :class:`itssl.networks.views.AffineViews`,
         which is called on 8 repeats. None: not measured.
     level: of the tests of normality.
-    seed: names all draws. Those of one scale do not depend on which other scales are asked for.
+    seed: names all draws. Each scale has its own, whichever others are asked for.
 
     An interrupt returns the scales that are finished, with ``interrupted`` set.
 

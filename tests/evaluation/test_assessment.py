@@ -99,6 +99,7 @@ def test_an_affine_network_keeps_normality_and_moments():
         assert row.constant == row.awakened == 0
         for name in ("coordinates", "projections", "mardia"):  # 200 normal draws are rejected at 5.2 to 6 %
             assert getattr(row, name) < 0.06 + 4 * getattr(row, f"{name}_error")
+    assert found.rows[0].mean != pytest.approx(found.rows[1].mean)  # draws of its own for each scale
     assert "A1: up to scale 1e+03 exit at most 0.001 (bound)" in found.remarks
     eigenvalues = np.linalg.eigvalsh(weight @ COV @ weight.T)
     np.testing.assert_allclose(found.eigenvalue_ratio, eigenvalues[0] / eigenvalues[-1], rtol=1e-8)
