@@ -189,6 +189,11 @@ def test_first_of_several_minima():
     np.testing.assert_array_equal(map_assignment(x + 1e-3, np.vstack([x, x]), root), np.arange(40))
 
 
+def test_nothing_hit_is_no_error_of_zero():
+    found = misassignment([[0.0], [100.0]], 1.0, np.random.default_rng(0), 98)
+    assert (found.value, found.standard_error) == (0.0, pytest.approx(np.sqrt(0.01 * 0.99 / 98)))
+
+
 def test_draws_are_those_of_the_generator():
     x = np.random.default_rng(8).normal(size=(9, 2))
     first, second, other = (misassignment(x, 0.5, np.random.default_rng(seed)).value for seed in (0, 0, 1))
