@@ -41,7 +41,7 @@ class FittedMixture:
     For a law that is no Gaussian mixture the entropy lies above the truth by the divergence from the law to the family,
     whatever n. The error knows nothing of it, nor of components missed or added by the choice of their number; the
     warning ``misfit`` sees it from 100 rows on where neighbors do (:mod:`itssl.estimators.goodness_of_fit`): on the
-    spiral in 3 + 3 dimensions (n = 1000, 0.5 nats too low) always, on a half-cube (0.1 nats too low) in 7 samples of 10.
+    spiral in 3 + 3 dimensions (n = 1000, 0.5 nats too low) always, on a half-cube (0.1 too low) in 7 samples of 10.
     Measured on mixtures of 2 to 3 components, d = 1 … 3, n = 500 … 4000: experiments/coverage.
 
     References

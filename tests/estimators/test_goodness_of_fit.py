@@ -20,7 +20,7 @@ def misfit_twin(x, law):
         both = [*x, *law.sample(n, stream(0, "misfit draws", i, n, d))]
         same = 0
         for j, row in enumerate(both):
-            away = [np.linalg.norm(row - other) if m != j else np.inf for m, other in enumerate(both)]
+            away = [float(np.linalg.norm(row - other)) if m != j else np.inf for m, other in enumerate(both)]
             same += sum((m < n) == (j < n) for m in np.argsort(away)[:NEIGHBORS])
         shares.append(same / (2 * n * NEIGHBORS))
     return (np.mean(shares) - (n - 1) / (2 * n - 1)) / np.sqrt((1 + 1 / DRAWS) / (8 * n * NEIGHBORS))

@@ -124,7 +124,7 @@ def test_half_precision_is_widened_and_masked_values_are_refused():
     for gram in (np.eye(4, dtype=np.float16), torch.eye(4, dtype=torch.bfloat16)):
         assert float(matrix_renyi_entropy(gram, alpha=1.5)) == pytest.approx(float(full), rel=1e-6)
     with pytest.raises(SampleTypeError, match="gram: expected plain values, got a masked array"):
-        matrix_renyi_entropy(np.ma.masked_array(np.eye(4), mask=np.eye(4)), alpha=1.5)
+        matrix_renyi_entropy(np.ma.masked_array(np.eye(4), mask=np.eye(4, dtype=bool)), alpha=1.5)
     z = np.array([[0.0], [1.0], [3.0]])
     for other in (z.astype(np.float16), torch.tensor(z).bfloat16()):
         np.testing.assert_allclose(gaussian_gram(other, bandwidth=1.0), gaussian_gram(z, bandwidth=1.0), rtol=1e-6)
