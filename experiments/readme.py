@@ -10,7 +10,8 @@ ROOT = Path(__file__).parent.parent
 
 def tables() -> dict[str, list[str]]:
     """Name of a table → its lines in Markdown."""
-    return {"which_estimator": _findings("which_estimator")["table"], "methods": _methods(), "coverage": _coverage()}
+    measured = {name: _findings(name)["table"] for name in ("which_estimator", "network_truth")}
+    return measured | {"methods": _methods(), "coverage": _coverage()}
 
 
 def filled(text: str) -> str:
