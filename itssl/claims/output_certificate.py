@@ -55,13 +55,13 @@ class Sweep:
         return found
 
 
-def _random_network(*widths: int, std: float, prototypes: int = 8, condition: float = 1.0, slope: float = 0.0) -> Sweep:
+def _random_network(*widths: int, std: float, condition: float = 1.0, slope: float = 0.0, draws: int = DRAWS) -> Sweep:
     from itssl.networks.encoders import mlp
 
     rng = stream(0, "certificate", *widths)
     cov = std**2 * random_covariance(widths[0], rng, condition=condition)
-    noisy = around(mlp(widths, seed=0, slope=slope), rng.standard_normal((prototypes, widths[0])), cov)
-    return Sweep(at_one=noisy, injective=slope > 0 and len(set(widths)) == 1)
+    noisy = around(mlp(widths, seed=0, slope=slope), rng.standard_normal((8, widths[0])), cov)
+    return Sweep(at_one=noisy, injective=slope > 0 and len(set(widths)) == 1, draws=draws)
 
 
 def _one_unit() -> Sweep:
@@ -111,9 +111,9 @@ DEAD_UNIT = World(name="one unit, off by 2.7 deviations", make=_dead_unit)
             name="ReLU MLP 8-32-32-32-4, condition number 100",
             make=lambda: _random_network(8, 32, 32, 32, 4, std=0.1, condition=100.0),
         ),
-        World(name="leaky-ReLU MLP 2-2-2", make=lambda: _random_network(2, 2, 2, std=0.7, slope=0.1)),
+        World(name="leaky-ReLU MLP 2-2-2", make=lambda: _random_network(2, 2, 2, std=0.7, slope=0.1, draws=4 * DRAWS)),
         World(name="leaky-ReLU MLP 8-8-8-8", make=lambda: _random_network(8, 8, 8, 8, std=0.3, slope=0.1)),
-        World(name="CNN on pictures with grain", make=_small_cnn, level="default"),
+        World(name="CNN on digits with grain", make=_small_cnn, level="default"),
         World(name="digits encoder trained with VICReg", make=lambda: _trained("VICReg")),
         World(name="digits encoder trained with SimCLR", make=lambda: _trained("SimCLR"), level="default"),
     ),
