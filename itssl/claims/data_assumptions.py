@@ -80,7 +80,7 @@ OWN_WIDTHS = World(
             make=lambda: _one_covariance(50, 2, (0.03, 1.0, 100.0), condition=4.0),
         ),
         OWN_WIDTHS,
-        World(name="30 held-out digits, isotropic noise", make=_digits),
+        World(name="30 held-out digits, isotropic noise", make=_digits, level="default"),
     ),
 )
 def one_gaussian_gives_the_density(world: Separation, rng: np.random.Generator) -> Sides:
@@ -160,7 +160,11 @@ WIDE = World(name="500 held-out digits, σ = 1", make=lambda: Pictures(prototype
     reference=SHWARTZ_ZIV_2023,
     worlds=(
         HELD_OUT,
-        World(name="1297 training digits, σ = 0.001 to 0.1", make=lambda: Pictures(prototypes=digits_data().train_x)),
+        World(
+            name="1297 training digits, σ = 0.001 to 0.1",
+            make=lambda: Pictures(prototypes=digits_data().train_x),
+            level="default",
+        ),
     ),
     max_replicates=FIRST_LOOK,
 )

@@ -115,6 +115,7 @@ RAISED = World(name="leaky-ReLU MLP 2-4-6, N(0, I)", make=lambda: _mlp(2, 4, 6, 
         World(
             name="leaky-ReLU MLP 16-16-16, N(0, I)",
             make=lambda: _invertible(Gaussian.standard(16), 16, 16, 16, slope=0.5, high=True),
+            level="default",
         ),
         FOLD,
         RELU,

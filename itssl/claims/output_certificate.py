@@ -110,11 +110,12 @@ DEAD_UNIT = World(name="one unit, off by 2.7 deviations", make=_dead_unit)
         World(
             name="ReLU MLP 8-32-32-32-4, condition number 100",
             make=lambda: _random_network(8, 32, 32, 32, 4, std=0.1, condition=100.0),
+            level="default",
         ),
         World(name="leaky-ReLU MLP 2-2-2", make=lambda: _random_network(2, 2, 2, std=0.7, slope=0.1, draws=4 * DRAWS)),
         World(name="leaky-ReLU MLP 8-8-8-8", make=lambda: _random_network(8, 8, 8, 8, std=0.3, slope=0.1)),
         World(name="CNN on digits with grain", make=_small_cnn, level="default"),
-        World(name="digits encoder trained with VICReg", make=lambda: _trained("VICReg")),
+        World(name="digits encoder trained with VICReg", make=lambda: _trained("VICReg"), level="default"),
         World(name="digits encoder trained with SimCLR", make=lambda: _trained("SimCLR"), level="default"),
     ),
 )

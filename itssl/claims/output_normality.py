@@ -53,7 +53,7 @@ ONE_UNIT = World(name="one leaky unit, off by 2 deviations", make=lambda: Gaussi
     reference=SHWARTZ_ZIV_2023,
     worlds=(
         RANDOM,
-        World(name="digits encoder trained with VICReg", make=lambda: _trained("VICReg")),
+        World(name="digits encoder trained with VICReg", make=lambda: _trained("VICReg"), level="default"),
         World(name="digits encoder trained with SimCLR", make=lambda: _trained("SimCLR"), level="default"),
     ),
     first_look=REPLICATES,

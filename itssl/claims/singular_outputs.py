@@ -87,7 +87,7 @@ PLANE = World(name="leaky-ReLU MLP 2-2-2, no noise at all", make=lambda: _determ
         World(name="ReLU MLP 16-64-64-24, noise within a region", make=lambda: _narrow(16, 64, 64, 24)),
         PLANE,
         World(name="ReLU MLP 2-8-1, no noise at all", make=lambda: _deterministic(2, 8, 1, rank=1)),
-        World(name="ReLU MLP 1-4-3, no noise at all", make=lambda: _deterministic(1, 4, 3, rank=1)),
+        World(name="ReLU MLP 1-4-3, no noise at all", make=lambda: _deterministic(1, 4, 3, rank=1), level="default"),
         World(name="representation of digits trained with VICReg, noise within a region", make=_representation),
     ),
 )
