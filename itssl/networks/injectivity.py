@@ -1,9 +1,9 @@
 r"""Whether a piecewise-affine network maps different inputs to different outputs: certified either way, or unknown.
 
-**Yes** is certified layer by layer, for linear layers with rectifiers between them. A composition of injective maps is
-injective; a linear layer is when its columns are independent; a leaky ReLU of positive slope always is. Behind a ReLU
-a linear layer $W x + b$ stays injective when pairs of opposite rows, $w$ and $-cw$ with $c > 0$, see every value of
-$w^\top x$ (at least one unit of each pair is on, so that $w^\top x$ can be read off), and such rows span the input
+**Yes** is certified layer by layer, for linear layers and rectifiers one after the other. A composition of injective
+maps is injective; a linear layer is when its columns are independent; a leaky ReLU of positive slope always is. Behind
+a ReLU a linear layer $W x + b$ stays injective when pairs of opposite rows, $w$ and $-cw$ with $c > 0$, see every value
+of $w^\top x$ (at least one unit of each pair is on, so that $w^\top x$ can be read off), and such rows span the input
 space: the sufficient case of [1] that can be checked at a glance.
 
 **No** is certified by a pair of inputs with one output. Where the local matrix has a kernel, the pair lies along it
@@ -16,10 +16,12 @@ References
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
+import torch
 from jaxtyping import Float
-from torch import nn
+from torch import Tensor, nn
 
 from itssl.arrays import SamplesLike, as_samples, stream
 from itssl.networks.encoders import as_double, embed
@@ -69,7 +71,7 @@ def injectivity(network: nn.Module, x: SamplesLike | None = None, *, dim: int | 
         d = dim if dim is not None else _input_dim(graph.network)
         x = stream(0, "injectivity", d).standard_normal((_POINTS, d))
     points = as_samples(x, minimum=1)
-    if layers is not None and all(_injective_layers(layers)):
+    if layers is not None and _every_layer_is_injective(layers):
         return Injectivity(injective=True, reason="every layer is injective")
     found = _collision(graph.network, points)
     if found is not None:
@@ -92,36 +94,42 @@ def _input_dim(network: nn.Module) -> int:
 # --- certified yes -----------------------------------------------------------------------------------------------
 
 
-def _injective_layers(layers: list[nn.Module]) -> list[bool]:
-    """For each linear layer, with the rectifier behind it: whether it is injective."""
-    pairs = zip(layers[::2], [*layers[1::2], None], strict=True)
-    return [_injective_layer(linear, rectifier) for linear, rectifier in pairs if isinstance(linear, nn.Linear)]
+def _every_layer_is_injective(layers: list[nn.Module]) -> bool:
+    return all(_is_injective(layer, after) for layer, after in pairwise([nn.Identity(), *layers, nn.Identity()]))
 
 
-def _injective_layer(linear: nn.Linear, rectifier: nn.Module | None) -> bool:
-    weight = linear.weight.numpy()
-    if rectifier is None or (isinstance(rectifier, nn.LeakyReLU) and rectifier.negative_slope > 0):
-        return int(np.linalg.matrix_rank(weight)) == weight.shape[1]
-    if not isinstance(rectifier, nn.ReLU):
-        return False
-    bias = linear.bias.numpy() if linear.bias is not None else np.zeros(len(weight))
-    seen = weight[_seen_on_both_sides(weight, bias)]
-    return len(seen) > 0 and int(np.linalg.matrix_rank(seen)) == weight.shape[1]
+def _is_injective(layer: nn.Module, after: nn.Module) -> bool:
+    """Whether the layer is, together with the ReLU behind it if there is one."""
+    if isinstance(after, nn.ReLU):
+        return isinstance(layer, nn.Linear) and _seen_through_relu(layer)
+    if isinstance(layer, nn.Linear):
+        return _rank(layer.weight) == layer.in_features
+    if isinstance(layer, nn.LeakyReLU):
+        return layer.negative_slope > 0
+    if isinstance(layer, nn.PReLU):
+        return bool((layer.weight > 0).all())
+    return isinstance(layer, nn.ReLU | nn.Identity | nn.Dropout | nn.Flatten)  # a ReLU was judged with what is before
 
 
-def _seen_on_both_sides(weight: Float[np.ndarray, "m D"], bias: Float[np.ndarray, " m"]) -> list[int]:
-    """Rows w with an opposite row −cw such that one of the two units is on whatever the value of wᵀx.
+def _rank(weight: Tensor) -> int:
+    return int((singular_values(weight.numpy()) > 0).sum())
+
+
+def _seen_through_relu(linear: nn.Linear) -> bool:
+    """Whether rows that span the input space have an opposite row −cw such that always one of the two units is on.
 
     Unit i is on where wᵀx > −b_i, unit j where wᵀx < b_j/c: together everywhere when b_i + b_j/c > 0, and where the
     sum is 0 the one value at which both are off is the value both thresholds name.
     """
+    weight = linear.weight.numpy()
     norm = np.linalg.norm(weight, axis=1)
-    cosines = (weight @ weight.T) / np.maximum(np.outer(norm, norm), np.finfo(float).tiny)
-    opposite = cosines <= -1 + 8 * weight.shape[1] * np.finfo(float).eps
-    covered = bias[:, None] / np.maximum(norm, np.finfo(float).tiny)[:, None] + (
-        bias / np.maximum(norm, np.finfo(float).tiny)
-    )
-    return np.flatnonzero((opposite & (covered >= 0)).any(axis=1)).tolist()
+    kept = norm > 0
+    unit = weight[kept] / norm[kept, None]
+    threshold = (linear.bias.numpy() if linear.bias is not None else np.zeros(len(weight)))[kept] / norm[kept]
+    i, j = np.nonzero(unit @ unit.T < -0.5)
+    opposite = np.abs(unit[i] + unit[j]).max(axis=1, initial=0.0) <= 4 * np.finfo(float).eps
+    seen = np.unique(i[opposite & (threshold[i] + threshold[j] >= 0)])
+    return len(seen) > 0 and _rank(torch.tensor(unit[seen])) == linear.in_features
 
 
 # --- certified no ------------------------------------------------------------------------------------------------

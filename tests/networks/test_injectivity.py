@@ -87,6 +87,38 @@ def test_units_that_do_not_span_the_space_are_no_certificate():
     assert found.injective is not True
 
 
+@pytest.mark.parametrize(
+    ("layer", "injective"),
+    [
+        (nn.LeakyReLU(0.1), True), (nn.LeakyReLU(-0.1), False), (nn.LeakyReLU(0.0), False), (nn.PReLU(2), True),
+        (nn.ReLU(), False), (nn.Flatten(), True), (nn.Identity(), True), (nn.Dropout().eval(), True),
+    ],
+)  # fmt: skip
+def test_layers_before_and_behind_a_linear_one(layer, injective):
+    network = mlp((2, 2), seed=0)
+    for order in ((layer, *network), (*network, layer)):
+        assert (injectivity(nn.Sequential(*order), dim=2).injective is True) == injective
+
+
+def test_rows_that_are_nearly_opposite_are_no_certificate():
+    """They open a gap far away: at distance 1e8, where the angle of 1e-8 is worth the overlap."""
+    network = nn.Sequential(
+        linear([[1.0, 0.0], [-1.0, 1e-8], [0.0, 1.0], [0.0, -1.0]], [0.5, 0.5, 0.5, 0.5]), nn.ReLU()
+    )
+    assert injectivity(network).injective is not True
+
+
+def test_a_flat_map_is_no_fold():
+    """Outputs that differ by 3e-13 differ by more than rounding: no pair may be called a collision."""
+    network = nn.Sequential(linear([[1.0, 0.0], [0.0, 3e-13]]), Doubled())
+    assert injectivity(network, np.ones((1, 2))).injective is None
+
+
+class Doubled(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + x
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_what_is_neither_is_unknown(seed):
     """ReLU into many more dimensions: injective or not, nothing here can tell; so can't it for other architectures."""
