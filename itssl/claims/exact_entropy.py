@@ -111,6 +111,7 @@ RAISED = World(name="leaky-ReLU MLP 2-4-6, N(0, I)", make=lambda: _mlp(2, 4, 6, 
         World(
             name="leaky-ReLU MLP 2-2-2-2, three Gaussians",
             make=lambda: _invertible(random_mixture(3, 2, 0, std=0.5, spread=2.0), 2, 2, 2, 2, slope=0.1),
+            level="default",
         ),
         World(
             name="leaky-ReLU MLP 16-16-16, N(0, I)",

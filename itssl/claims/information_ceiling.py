@@ -129,6 +129,7 @@ SHARED_NOISE = World(
         World(
             name="200 prototypes, a line, narrower noise",
             make=lambda: _linear(np.eye(8)[0], output_std=1e-6),
+            level="default",
         ),
         World(name="100 prototypes, ReLU MLP 8-32-1", make=lambda: _through_network(100, 8, 32, 1)),
         World(name="50 prototypes that overlap", make=_overlapping),
