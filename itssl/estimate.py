@@ -209,7 +209,9 @@ def format_with_error(value: float, error: float) -> str:
     if error == 0:
         return f"{value:.6g} ± 0"
     digits = 1 - math.floor(math.log10(error))
-    if not 0 <= digits <= 9:
+    if digits > 9:
+        return f"{value:.10g} ± {error:.2g}"
+    if digits < 0:
         return f"{value:.3g} ± {error:.2g}"
     return f"{value:.{digits}f} ± {error:.{digits}f}"
 

@@ -95,3 +95,11 @@ work()
 print(json.dumps([before, state()]))"""
     before, after = fresh(code)
     assert before == after
+
+
+def test_functions_that_use_the_package_can_be_sent_to_other_processes():
+    """joblib pickles the globals of a function, among them the package itself."""
+    import cloudpickle
+
+    for package in (itssl, itssl.networks, itssl.evaluation, itssl.estimators):
+        assert cloudpickle.loads(cloudpickle.dumps(package)) is package

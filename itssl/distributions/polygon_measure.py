@@ -24,7 +24,7 @@ from itssl.arrays import SampleError
 def standard_polygon_probability(vertices: Float[np.ndarray, "*batch v 2"]) -> Float[np.ndarray, "*batch"]:
     """Probability under N(0, I) of convex polygons with v corners each, in either order around.
 
-    Raises SampleError for fewer than three corners.
+    Raises SampleError for fewer than three corners, or corners that are not finite.
 
     >>> square = np.array([[0.0, 0.0], [9.0, 0.0], [9.0, 9.0], [0.0, 9.0]])
     >>> print(f"{float(standard_polygon_probability(square)):.15f}")
@@ -34,6 +34,8 @@ def standard_polygon_probability(vertices: Float[np.ndarray, "*batch v 2"]) -> F
 
     if vertices.shape[-2] < 3:
         raise SampleError(f"vertices: expected at least 3 corners of a polygon, got {vertices.shape[-2]}")
+    if not np.isfinite(vertices).all():
+        raise SampleError("vertices: expected finite corners, got NaN or infinite ones; cut an unbounded polygon off")
     start, end = vertices, np.roll(vertices, -1, axis=-2)
     edge = end - start
     length = np.linalg.norm(edge, axis=-1)

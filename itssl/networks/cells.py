@@ -46,11 +46,12 @@ class Cell:
         middle = ", ".join(f"{value:.3g}" for value in self.corners.mean(axis=0))
         return f"Cell(around ({middle}), {len(self.corners)} corners, {d} inputs, {k} outputs)"
 
-    def contains(self, x: Float[np.ndarray, "*batch D"], *, conditioning: float = 1.0) -> Bool[np.ndarray, "*batch"]:
-        """Which points lie in the closed cell; points on a side up to ``conditioning`` roundings count as inside."""
+    def contains(self, x: Samples, rounding: Float[np.ndarray, "n D"] | float = 0.0) -> Bool[np.ndarray, " n"]:
+        """Which points lie in the closed cell, where their coordinates are known up to ``rounding``."""
         slack = x @ self.normals.T + self.offsets
-        rounding = _ROUNDING * conditioning * (np.abs(x) @ np.abs(self.normals.T) + np.abs(self.offsets))
-        return np.asarray((slack >= -rounding).all(axis=-1))
+        terms = np.abs(x) @ np.abs(self.normals.T) + np.abs(self.offsets)
+        known = 8 * float(np.finfo(np.float64).eps) * terms + (rounding + np.zeros_like(x)) @ np.abs(self.normals.T)
+        return np.asarray((slack >= -known).all(axis=1))
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +101,7 @@ def cells(
     >>> len(cells(mlp((1, 5, 1), seed=1), np.array([-9.0]), np.array([9.0])))
     6
     """
-    low, high = np.asarray(low, dtype=float), np.asarray(high, dtype=float)
+    low, high = np.atleast_1d(np.asarray(low, dtype=float)), np.atleast_1d(np.asarray(high, dtype=float))
     most = require_count("most", most)
     if not 1 <= len(low) <= HIGHEST:
         raise ParameterError(f"low: expected 1 to {HIGHEST} dimensions, got {len(low)}; sample instead of enumerating")

@@ -23,7 +23,7 @@ from itssl.arrays import Samples
 from itssl.distributions.gaussian import LawError
 from itssl.distributions.law import Law
 from itssl.distributions.mixture import GaussianMixture
-from itssl.networks.output_density import Source
+from itssl.networks.gaussian_source import Source
 from itssl.networks.regions import Bounds, exit_probability, local_affine
 
 

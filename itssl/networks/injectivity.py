@@ -26,8 +26,8 @@ from torch import Tensor, nn
 from itssl.arrays import SamplesLike, as_samples, stream
 from itssl.networks.encoders import as_double, embed
 from itssl.networks.graph import piecewise_affine
-from itssl.networks.output_density import singular_values
 from itssl.networks.regions import activation_pattern, face_functionals, local_affine
+from itssl.networks.volumes import ranks
 
 _POINTS = 64
 _HALVINGS = 40
@@ -71,6 +71,7 @@ def injectivity(network: nn.Module, x: SamplesLike | None = None, *, dim: int | 
         d = dim if dim is not None else _input_dim(graph.network)
         x = stream(0, "injectivity", d).standard_normal((_POINTS, d))
     points = as_samples(x, minimum=1)
+    local_affine(graph.network, points[:1])  # refuses points that the network does not take
     if layers is not None and _every_layer_is_injective(layers):
         return Injectivity(injective=True, reason="every layer is injective")
     found = _collision(graph.network, points)
@@ -112,7 +113,7 @@ def _is_injective(layer: nn.Module, after: nn.Module) -> bool:
 
 
 def _rank(weight: Tensor) -> int:
-    return int((singular_values(weight.numpy()) > 0).sum())
+    return int(ranks(weight.numpy()))
 
 
 def _seen_through_relu(linear: nn.Linear) -> bool:
@@ -139,7 +140,7 @@ def _collision(network: nn.Module, points: Float[np.ndarray, "n D"]) -> Injectiv
     matrices = local_affine(network, points).matrix
     k, d = matrices.shape[1:]
     for x, matrix in zip(points, matrices, strict=True):
-        if k < d or (singular_values(matrix) == 0).any():
+        if k < d or ranks(matrix) < d:
             pair = _along_the_kernel(network, x, matrix)
             if pair is not None:
                 why = f"{d} inputs, {k} outputs" if k < d else "the local matrix has a kernel"
@@ -183,7 +184,7 @@ def _across_a_fold(
             y = middle
     here, there = activation_pattern(network, np.stack([x, y]))
     other = local_affine(network, y[None])
-    if (singular_values(other.matrix[0]) == 0).any():
+    if ranks(other.matrix[0]) < x.size:
         return _along_the_kernel(network, y, other.matrix[0])
     if not (x != y).any():
         return None

@@ -34,11 +34,12 @@ from itssl.estimate import Estimate
 from itssl.networks.cells import HIGHEST
 from itssl.networks.certified_mixture import CertifiedMixture, image
 from itssl.networks.encoders import as_double, embed
+from itssl.networks.gaussian_source import Source
 from itssl.networks.graph import piecewise_affine
 from itssl.networks.injectivity import Injectivity, injectivity
-from itssl.networks.output_density import Source, singular_values
-from itssl.networks.output_law import OutputLaw, log_density_from, output_law, require_density
+from itssl.networks.output_law import OutputLaw, output_law, require_noise
 from itssl.networks.regions import local_affine
+from itssl.networks.volumes import log_volume_change, log_volumes, ranks
 
 __all__ = [
     "CertifiedMixture",
@@ -55,22 +56,6 @@ __all__ = [
 
 _DRAWS, _CHUNK, _LOOKS = 2**14, 2**12, 64
 _HALF_THE_DIGITS = float(np.sqrt(np.finfo(np.float64).eps))
-
-
-def log_volume_change(network: nn.Module, x: SamplesLike) -> Float[np.ndarray, " n"]:
-    r"""½ log det AᵀA at each row of x where K ≥ D, ½ log det AAᵀ where K < D; −∞ where A loses rank.
-
-    Factor by which the network changes D-dimensional volumes (K ≥ D), or the coarea factor (K < D), in nats. A map that
-    is flatter in one direction than 1e-12 of its steepest counts as one that loses rank.
-    Raises NetworkError and SampleError as :func:`itssl.networks.regions.local_affine`.
-
-    >>> f = nn.Sequential(nn.Linear(1, 2, bias=False)).double()
-    >>> _ = nn.init.constant_(f[0].weight, 3.0)
-    >>> print(f"{log_volume_change(f, [[1.0]])[0]:.4f}")  # log √18
-    1.4452
-    """
-    with np.errstate(divide="ignore"):
-        return np.log(singular_values(local_affine(network, x).matrix)).sum(axis=1)
 
 
 def log_density(law: Law, network: nn.Module, z: SamplesLike) -> Float[np.ndarray, " n"]:
@@ -113,9 +98,8 @@ def entropy(
 
     Raises
     ------
-    LawError: a law of another dimension than the network takes, wrong preimages, or a case in which the entropy is
-        not known; the message says why.
-    NetworkError: a network that is not piecewise affine.
+    LawError: what is no law, wrong preimages, or a case in which the entropy is not known; the message says why.
+    NetworkError: a network that is not piecewise affine, or takes another dimension than the law has.
     ParameterError: n is no count of at least 2.
 
     >>> from itssl.networks.encoders import mlp
@@ -125,6 +109,8 @@ def entropy(
     -1.919 ± 0.033 nats (h(X) + E log|det A|, n=16384)
     """
     n = require_count("n", n, minimum=2)
+    if not hasattr(law, "log_density"):
+        raise LawError(f"law: expected a law such as a Gaussian, got {type(law).__name__}; the law is named first")
     first = local_affine(network, law.sample(2, stream(seed, "probe"))[:1]).matrix[0]
     k, d = first.shape
     method = "h(X) + E log|det A|"
@@ -139,11 +125,11 @@ def entropy(
     if isinstance(regions, OutputLaw):
         if known.injective is not True or d > 2:
             return regions.entropy
-        value = law.entropy.value + regions.mean_log_volume
+        value = law.entropy.value + _resolved(regions.mean_log_volume)
         return replace(law.entropy, value=value, method=f"{method}, by {len(regions.regions)} regions")
     if known.injective is True:
         volume = _mean(lambda x: log_volume_change(network, x), law, n, seed)
-        return _sum(law.entropy, volume, method)
+        return _sum(law.entropy, replace(volume, value=_resolved(volume.value)), method)
     if k >= d and np.isneginf(log_volume_change(network, law.sample(n, stream(seed, "rank")))).any():
         return exact(-np.inf, "the network loses rank on a set of positive probability: singular part")
     raise LawError(
@@ -153,13 +139,23 @@ def entropy(
     )
 
 
+def _resolved(log_volume: float) -> float:
+    """The mean log volume of an injective network, which is finite: −∞ only says that digits are missing."""
+    if log_volume == -np.inf:
+        raise LawError(
+            "network: expected one whose local maps keep their rank in float64, got one that is injective but flatter "
+            "than 1e-12 of its steepest direction; its entropy is finite, and not resolved"
+        )
+    return log_volume
+
+
 def _affine_entropy(law: Law, matrix: Float[np.ndarray, "K D"], method: str) -> Estimate:
     k, d = matrix.shape
-    values = singular_values(matrix)
-    if (values == 0).any():
+    volume = float(log_volumes(matrix))
+    if volume == -np.inf:
         return exact(-np.inf, "the affine map loses rank: singular law")
     if k >= d:
-        return replace(law.entropy, value=law.entropy.value + float(np.log(values).sum()), method=method)
+        return replace(law.entropy, value=law.entropy.value + volume, method=method)
     if not isinstance(law, Gaussian | GaussianMixture):
         raise LawError(
             f"law: expected a Gaussian or a GaussianMixture where an affine map has fewer outputs than inputs, got "
@@ -210,17 +206,18 @@ def _folded_entropy(
 def _checked_preimages(
     network: nn.Module, x: Samples, preimages: Callable[[Samples], np.ndarray]
 ) -> Float[np.ndarray, "n b D"]:
+    """The preimages of f(x), if they are; coordinates are compared in units of the largest of their column."""
     z = embed(network, x)
     points = np.asarray(preimages(z), dtype=float)
     if points.ndim != 3 or points.shape[::2] != x.shape:
         raise LawError(f"preimages: expected shape ({len(x)}, b, {x.shape[1]}), got {points.shape}")
     there = np.isfinite(points).all(axis=2)
-    row = np.nonzero(there)[0]
-    off = np.abs(embed(network, points[there]) - z[row]).max(initial=0.0)
-    size = max(1.0, np.abs(z).max(), np.abs(points[there]).max(initial=0.0))
-    if off > _HALF_THE_DIGITS * size:
-        raise LawError(f"preimages: expected points with the image z, got images off by {off:.3g}; correct the fold")
-    own = (np.abs(points - x[:, None]).max(axis=2) <= _HALF_THE_DIGITS * size) & there
+    off = np.abs(embed(network, points[there]) - z[np.nonzero(there)[0]])
+    if (off > _HALF_THE_DIGITS * np.abs(z).max(axis=0)).any():
+        raise LawError(
+            f"preimages: expected points with the image z, got images off by {off.max():.3g}; correct the fold"
+        )
+    own = (np.abs(points - x[:, None]) <= _HALF_THE_DIGITS * np.abs(x).max(axis=0)).all(axis=2) & there
     if (own.sum(axis=1) != 1).any():
         raise LawError(
             f"preimages: expected each x once among the preimages of f(x), got it {own.sum(axis=1).min()} to "
@@ -252,8 +249,7 @@ def mutual_information(
     >>> print(mutual_information(task, mlp((2, 4, 2), seed=0), noise_var=0.01))
     0.5961 ± 0.0069 nats (E log p(z | y)/p(z) by 10 regions, n=16384)
     """
-    if not 0 <= noise_var < np.inf:
-        raise LawError(f"noise_var: expected a finite variance >= 0, got {noise_var}")
+    noise_var = require_noise(noise_var)
     n = require_count("n", n, minimum=2)
     x, _ = task.sample(_LOOKS, stream(seed, "collisions"))
     k, d = local_affine(network, x[:1]).matrix.shape[1:]
@@ -275,14 +271,14 @@ def mutual_information(
     )
     if not isinstance(regions, OutputLaw):
         raise LawError(f"network: expected one that is injective or whose regions can be enumerated, got {regions}")
-    return _information_by_regions(task.joint, replace(regions, noise_var=float(noise_var)), n, seed)
+    return _information_by_regions(task.joint, replace(regions, noise_var=noise_var), n, seed)
 
 
 def _affine_information(joint: Gaussian, network: nn.Module, x: Samples, noise_var: float) -> Estimate:
     """½ log |Σ_Z||Σ_Y|/|Σ_ZY|; without noise Z may be taken for the coordinates of X that it determines."""
     matrix = local_affine(network, x[:1]).matrix[0]
     if noise_var == 0:
-        matrix = np.linalg.svd(matrix)[2][: int((singular_values(matrix) > 0).sum())]
+        matrix = np.linalg.svd(matrix)[2][: int(ranks(matrix))]
     (k, d), d_y = matrix.shape, joint.dim - x.shape[1]
     if k == 0:
         return exact(0.0, "the network is constant")
@@ -295,7 +291,6 @@ def _affine_information(joint: Gaussian, network: nn.Module, x: Samples, noise_v
 
 def _information_by_regions(joint: Gaussian, law: OutputLaw, n: int, seed: int) -> Estimate:
     """E log p(z | y)/p(z): X given Y = y is Gaussian, with a mean that depends on y and a covariance that does not."""
-    require_density(law)
     d = law.source.dim
     gain = np.linalg.solve(joint.cov[d:, d:], joint.cov[d:, :d])
     cov = joint.cov[:d, :d] - joint.cov[:d, d:] @ gain
@@ -306,7 +301,7 @@ def _information_by_regions(joint: Gaussian, law: OutputLaw, n: int, seed: int) 
         z = z + np.sqrt(law.noise_var) * rng.standard_normal(z.shape)
         means = joint.mean[:d] + (pair[:, d:] - joint.mean[d:]) @ gain
         given = Source(np.ones(1), means[:, None], ((cov + cov.T) / 2)[None])
-        return log_density_from(law, given, z) - law.log_density(z)
+        return law.log_density_given(given, z) - law.log_density(z)
 
     method = f"E log p(z | y)/p(z) by {len(law.regions)} regions"
     return monte_carlo(integrand, stream(seed, "information"), n=n, chunk=_CHUNK, method=method)

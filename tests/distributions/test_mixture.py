@@ -106,3 +106,6 @@ def test_quadrature_refuses_what_it_cannot_resolve():
     spike = GaussianMixture(np.array([0.5, 0.5]), np.array([[0.0], [0.5]]), np.array([[[1.0]], [[1e-14]]]))
     with pytest.raises(LawError, match="did not settle"):
         spike.entropy_by_quadrature()
+    apart = np.log(2) + 0.5 * (1 + np.log(2 * np.pi)) + 0.25 * np.log(1e-14)  # the spike meets density 0.18 of 1e7
+    assert abs(spike.entropy.value - apart) < 4.5 * spike.entropy.standard_error + 1e-5
+    assert "Monte Carlo" in spike.entropy.method

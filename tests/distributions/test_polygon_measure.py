@@ -62,6 +62,8 @@ def test_corners_twice_or_on_a_side_change_nothing():
     assert standard_polygon_probability(np.zeros((3, 2))) == 0.0
 
 
-def test_two_corners_are_no_polygon():
+def test_two_corners_are_no_polygon_nor_are_infinite_ones():
+    with pytest.raises(SampleError, match="vertices: expected finite corners"):
+        standard_polygon_probability(np.array([[0.0, 0.0], [np.inf, 0.0], [0.0, 1.0]]))
     with pytest.raises(SampleError, match="vertices: expected at least 3 corners of a polygon, got 2"):
         standard_polygon_probability(np.zeros((2, 2)))
