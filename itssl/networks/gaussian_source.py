@@ -82,7 +82,7 @@ class Source:
         r"""log of ∫ p(x) N(z; Ax + b, s²I) dx over the cell; −∞ where it adds no digit to what is ``known``.
 
         With $\Sigma = LL^\top$ and $AL = USV^\top$ the output is normal along the columns of U with variances S² + s²,
-        and X given it has covariance $LV\,\mathrm{diag}(s^2/(S^2 + s^2))\,V^\top L^\top$: no differences of large numbers.
+        and X given it has covariance $FF^\top$, $F = LV\,\mathrm{diag}(s/\sqrt{S^2 + s^2})$: nothing cancels.
         """
         parts = np.full((len(z), len(self.weights)), -np.inf)
         for c, (weight, cov) in enumerate(zip(self.weights, self.covs, strict=True)):
@@ -99,16 +99,15 @@ class Source:
             if not len(near):
                 continue
             left_over = np.ones(len(cov))
-            left_over[: len(values)] = noise_var / total
-            posterior = root @ (right.T * left_over) @ right @ root.T
+            left_over[: len(values)] = np.sqrt(noise_var / total)
             centers = self.of_rows(near)[:, c] + along[near] * (values / total) @ right[: len(values)] @ root.T
-            parts[near, c] = bound[near] + log_cell_probability(cell, centers, (posterior + posterior.T) / 2)
+            parts[near, c] = bound[near] + log_cell_probability(cell, centers, root @ right.T * left_over)
         return _added(parts)
 
     def log_cell_probability(self, cell: Cell) -> float:
         """log P(X in the cell), D ≤ 2, of the one mixture."""
         parts = [
-            np.log(weight) + log_cell_probability(cell, mean[None], cov)[0]
+            np.log(weight) + log_cell_probability(cell, mean[None], np.linalg.cholesky(cov))[0]
             for weight, mean, cov in zip(self.weights, self.means[0], self.covs, strict=True)
         ]
         return float(np.logaddexp.reduce(parts))
@@ -146,34 +145,36 @@ def log_interval(low: Float[np.ndarray, "*n"], high: Float[np.ndarray, "*n"]) ->
 
 
 def log_cell_probability(
-    cell: Cell, means: Float[np.ndarray, "q D"], cov: Float[np.ndarray, "D D"]
+    cell: Cell, means: Float[np.ndarray, "q D"], factor: Float[np.ndarray, "D D"]
 ) -> Float[np.ndarray, " q"]:
-    """log P(N(mean, cov) in the cell) for each mean, D ≤ 2; probabilities below about 1e-16 are rounding in the plane.
+    """log P(N(mean, FFᵀ) in the cell) for each mean and the factor F, D ≤ 2.
+
+    In the plane the error is absolute: probabilities below about 1e-16 are rounding.
 
     >>> cell = Cell(np.array([[0.0], [9.0]]), np.zeros((0, 1)), np.zeros(0), np.eye(1), np.zeros(1))
     >>> print(log_cell_probability(cell, np.zeros((1, 1)), np.eye(1)).round(4))
     [-0.6931]
     """
-    if len(cov) == 1:
-        ends = (np.sort(cell.corners[:, 0]) - means) / np.sqrt(cov[0, 0])
+    if len(factor) == 1:
+        ends = (np.sort(cell.corners[:, 0]) - means) / np.abs(factor[0, 0])
         return log_interval(ends[:, 0], ends[:, 1])
-    whitener = np.linalg.inv(np.linalg.cholesky(cov)).T
+    whitener = np.linalg.inv(factor).T
     found = np.full(len(means), -np.inf)
-    near = meets(cell, means, cov)
+    near = meets(cell, means, factor)
     corners = (cell.corners - means[near][:, None]) @ whitener
     with np.errstate(divide="ignore"):
         found[near] = np.log(standard_polygon_probability(corners))
     return found
 
 
-def meets(cell: Cell, means: Float[np.ndarray, "q D"], cov: Float[np.ndarray, "D D"]) -> Bool[np.ndarray, " q"]:
-    """Whether N(mean, cov) has a chance to be in the cell: no side is more than REACH deviations off.
+def meets(cell: Cell, means: Float[np.ndarray, "q D"], factor: Float[np.ndarray, "D D"]) -> Bool[np.ndarray, " q"]:
+    """Whether N(mean, FFᵀ) has a chance to be in the cell: no side is more than REACH deviations off.
 
     >>> cell = Cell(np.array([[0.0], [9.0]]), np.array([[1.0], [-1.0]]), np.array([0.0, 9.0]), np.eye(1), np.zeros(1))
     >>> meets(cell, np.array([[-8.0], [-10.0]]), np.eye(1))
     array([ True, False])
     """
-    deviations = np.sqrt(np.maximum(np.einsum("hi,ij,hj->h", cell.normals, cov, cell.normals), 0.0))
+    deviations = np.linalg.norm(cell.normals @ factor, axis=1)
     return np.asarray((means @ cell.normals.T + cell.offsets > -REACH * deviations).all(axis=1))
 
 

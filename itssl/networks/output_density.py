@@ -56,6 +56,7 @@ class Piece:
         """Solutions of Ax + b = z as far from the point ``near`` as needed, and a bound of their rounding."""
         a, b = self.cell.matrix, self.cell.shift
         x = near + (z - (a @ near + b)) @ self.inverse.T
+        x = x + (z - x @ a.T - b) @ self.inverse.T  # entries of A⁺ are good to the largest of them only
         size = np.abs(z) + np.abs(b) + np.abs(a) @ np.abs(near)
         return x, _SLACK * (size @ np.abs(self.inverse).T + np.abs(x))
 

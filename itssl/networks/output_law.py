@@ -169,7 +169,7 @@ class OutputLaw:
         centers, deviations = [], []
         for mean, cov in zip(source.means[0], source.covs, strict=True):
             for cell in self.regions:
-                if meets(cell, mean[None], cov)[0]:
+                if meets(cell, mean[None], np.linalg.cholesky(cov))[0]:
                     centers.append(float(cell.matrix[0] @ mean + cell.shift[0]))
                     deviations.append(float(np.sqrt(cell.matrix[0] @ cov @ cell.matrix[0] + self.noise_var)))
         return cuts_around(ends, np.array(centers), np.array(deviations), float(np.sqrt(self.noise_var)))

@@ -47,7 +47,7 @@ def test_the_image_has_the_moments_and_certificates_of_its_definition():
     np.testing.assert_array_equal(found.exit.upper, bounds.upper)
     assert found.total_variation == pytest.approx(law.weights @ bounds.upper, rel=8 * EPS)
     assert f"total variation to the law of the output ≤ {found.total_variation:.3g}" in str(found)
-    assert str(found).replace("≤", "≤") in found._repr_html_()
+    assert str(found) in found._repr_html_()
 
 
 @pytest.mark.parametrize("std", [0.02, 0.1, 0.3])
@@ -374,3 +374,116 @@ def test_orthants_are_the_regions_of_a_relu_layer():
     assert found.exit.lower[0] - 1e-7 <= 1 - stays <= found.exit.upper[0] + 1e-7
     assert found.exit.upper[0] <= ndtr(-0.5) + ndtr(-1 / np.sqrt(0.7)) + 8 * EPS
     assert activation_pattern(nn.ReLU(), [[0.5, 1.0]]).tolist() == [[1, 1]]
+
+
+# --- where digits are scarce -------------------------------------------------------------------------------------
+
+
+class Bent(nn.Module):
+    """(|x₁|, e·(x₁ + 3x₂), x₂): two flats that differ by little in one coordinate of three."""
+
+    def __init__(self, e: float) -> None:
+        super().__init__()
+        self.e = e
+
+    def forward(self, x):
+        return torch.cat([torch.abs(x[:, :1]), self.e * (x[:, :1] + 3 * x[:, 1:]), x[:, 1:]], dim=1)
+
+
+class Far(nn.Module):
+    """(|x|, x + b): a curve far from the origin."""
+
+    def __init__(self, b: float) -> None:
+        super().__init__()
+        self.b = b
+
+    def forward(self, x):
+        return torch.cat([torch.abs(x), x + self.b], dim=1)
+
+
+@pytest.mark.parametrize("e", [1.0, 1e-6, 1e-8])
+def test_flats_that_nearly_meet_are_two(e):
+    gram = np.array([[1 + e**2, 3 * e**2], [3 * e**2, 1 + 9 * e**2]])
+    truth = Gaussian.standard(2).entropy.value + 0.5 * np.log(np.linalg.det(gram))
+    assert entropy(Gaussian.standard(2), Bent(e)).value == pytest.approx(truth, abs=1e4 * EPS)
+
+
+@pytest.mark.parametrize("b", [0.0, 1e6, 1e8])
+def test_flats_far_away_are_two(b):
+    truth = Gaussian.standard(1).entropy.value + 0.5 * np.log(2)
+    assert entropy(Gaussian.standard(1), Far(b)).value == pytest.approx(truth, abs=1e4 * EPS)
+
+
+def test_units_of_inputs_and_outputs_do_not_matter():
+    network = linear([[1e8, 0.0], [0.0, 1e-8]])
+    assert entropy(Gaussian.standard(2), network).value == pytest.approx(
+        Gaussian.standard(2).entropy.value, abs=64 * EPS
+    )
+    assert pushforward.injectivity(network).injective is True
+    assert mutual_information(VIEWS, network).value == VIEWS.mutual_information.value
+    tiny = Gaussian(np.zeros(1), np.array([[1e-18]]))
+    found = entropy(tiny, Folded(), preimages=absolute_values(1), n=1000)
+    assert found.value == pytest.approx(tiny.entropy.value - np.log(2), abs=64 * EPS)
+    with pytest.raises(LawError, match="images off"):
+        entropy(tiny, Folded(), preimages=lambda z: 1.5 * z[:, None], n=1000)
+
+
+def test_deep_flat_networks_are_finite():
+    """Twelve layers of slope 0.01: flatter than float64 can tell, and injective."""
+    found = entropy(Gaussian.standard(2), mlp((2,) * 12, seed=0, slope=0.01))
+    x = Gaussian.standard(2).sample(20_000, stream(3, "deep"))
+    volume = log_volume_change(mlp((2,) * 12, seed=0, slope=0.01), x)
+    truth = Gaussian.standard(2).entropy.value + volume.mean()
+    assert abs(found.value - truth) < 4.5 * volume.std() / np.sqrt(len(x))
+    wide = mlp((2, 3, *(3,) * 10), seed=0, slope=0.001)
+    with pytest.raises(LawError, match=r"injective but flatter than 1e-12 .* its entropy is finite, and not resolved"):
+        entropy(Gaussian.standard(2), wide)
+
+
+def test_a_fold_too_rare_to_be_drawn_widens_the_error():
+    """|x₁ + 4.5| folds 3e-6 of the mass: log 2·Φ(−4.5) at most is missed, and the error must allow for it."""
+
+    class Rare(nn.Module):
+        def forward(self, x):
+            return torch.cat([torch.abs(x[:, :1] + 4.5), x[:, 1:]], dim=1)
+
+    for seed in range(5):
+        found = entropy(Gaussian.standard(2), Rare(), seed=seed)
+        assert abs(found.value - Gaussian.standard(2).entropy.value) < 4.5 * found.standard_error + np.log(2) * ndtr(
+            -4.5
+        )
+        assert found.standard_error >= np.log(2) / 2**14
+
+
+def test_mixtures_of_unlike_widths_keep_their_narrow_part():
+    law = GaussianMixture(np.array([0.5, 0.5]), np.array([[0.0], [3.1]]), np.array([[[1.0]], [[1e-12]]]))
+    apart = np.log(2) + 0.5 * np.log(2 * np.pi * np.e) + 0.5 * 0.5 * np.log(1e-12)
+    found = pushforward.output_law(law, nn.LeakyReLU(0.5)).entropy
+    truth = apart + 0.5 * 0.5 * np.log(0.5)  # half of the wide part, a quarter of all, is halved
+    assert found.value == pytest.approx(truth, abs=1e-4)
+    assert found.standard_error < 16 * EPS * 1.55 / 5e-7  # places are known to EPS, in deviations of the narrow part
+
+
+@pytest.mark.parametrize("mean", [1e6, 1e8])
+def test_laws_far_from_the_origin_keep_their_digits(mean):
+    network = mlp((2, 8, 1), seed=0, slope=0.3)
+    law = Gaussian(np.array([mean, 0.0]), np.eye(2))
+    matrix = local_affine(network, law.mean[None]).matrix[0]
+    truth = 0.5 * np.log(2 * np.pi * np.e * float((matrix @ matrix.T)[0, 0]))  # one region, that far out
+    found = entropy(law, network)
+    assert "by 1 regions" in found.method
+    assert found.value == pytest.approx(truth, abs=mean * 1e3 * EPS)
+
+
+def test_noise_far_below_the_output_is_resolved():
+    network = nn.Sequential(*mlp((2, 4, 3), seed=0), linear((1e8 * np.eye(3)).tolist()))
+    loud = pushforward.output_law(Gaussian.standard(2), network, noise_var=1e-6).entropy
+    quiet = pushforward.output_law(Gaussian.standard(2), mlp((2, 4, 3), seed=0), noise_var=1e-22).entropy
+    assert abs(loud.value - quiet.value - 3 * np.log(1e8)) < 4.5 * np.hypot(loud.standard_error, quiet.standard_error)
+    bent = pushforward.output_law(Gaussian.standard(1), nn.LeakyReLU(0.5), noise_var=1e-8).entropy
+    assert bent.value == pytest.approx(Gaussian.standard(1).entropy.value + 0.5 * np.log(0.5), abs=1e-4)
+
+
+def test_what_is_no_law_is_refused():
+    with pytest.raises(LawError, match="law: expected a law such as a Gaussian, got ndarray"):
+        entropy(np.zeros(3), Folded())
