@@ -81,6 +81,11 @@ def test_a_gap_between_opposite_units_is_no_certificate_and_a_collision(seed):
     assert collides(network, found.pair)
 
 
+@pytest.mark.parametrize("gap", [1e-6, 0.02])
+def test_a_small_gap_is_no_certificate(gap):
+    assert injectivity(opposite_pairs(gap)).injective is not True
+
+
 def test_units_that_do_not_span_the_space_are_no_certificate():
     network = nn.Sequential(linear([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0]], [0.5, 0.5, 9.0]), nn.ReLU())
     found = injectivity(network)

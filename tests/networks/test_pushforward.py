@@ -486,4 +486,4 @@ def test_noise_far_below_the_output_is_resolved():
 
 def test_what_is_no_law_is_refused():
     with pytest.raises(LawError, match="law: expected a law such as a Gaussian, got ndarray"):
-        entropy(np.zeros(3), Folded())
+        entropy(np.zeros(3), Folded())  # pyright: ignore[reportArgumentType]
