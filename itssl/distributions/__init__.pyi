@@ -26,7 +26,6 @@ from . import tasks as tasks
 from . import von_mises_fisher as von_mises_fisher
 from .additive_noise import additive_noise_task as additive_noise_task
 from .additive_noise import additive_noise_task_with_information as additive_noise_task_with_information
-from .catalogue import Catalogue as Catalogue
 from .catalogue import UnknownTaskError as UnknownTaskError
 from .channels import discrete_uniform_task as discrete_uniform_task
 from .channels import one_neuron_task as one_neuron_task
@@ -62,6 +61,7 @@ from .maps import swiss_roll_map as swiss_roll_map
 from .mixture import GaussianMixture as GaussianMixture
 from .mixture_tasks import mixture_task as mixture_task
 from .multivariate_log_normal import MultivariateLogNormal as MultivariateLogNormal
+from .named_families import Catalogue as Catalogue
 from .positive_pairs import prototype_pairs as prototype_pairs
 from .positive_pairs import shared_content_pairs as shared_content_pairs
 from .products import Product as Product

@@ -1,19 +1,20 @@
 """A network whose output law is known, as ground truth for estimators, and the mapping that holds such networks."""
 
 import html
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from difflib import get_close_matches
 from functools import cached_property
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 import numpy as np
 from torch import nn
 
 from itssl.arrays import Samples, stream
-from itssl.choices import UnknownNameError, require_known
+from itssl.choices import UnknownNameError
 from itssl.distributions.gaussian import LawError
 from itssl.distributions.law import Law
+from itssl.distributions.named_families import Catalogue
 from itssl.distributions.tasks import LazyTruth, Task
 from itssl.estimate import Estimate
 from itssl.networks.encoders import as_double, embed
@@ -117,70 +118,34 @@ class TruthNetwork:
         return f"<p>{html.escape(repr(self))}; hard for {html.escape(self.hard_for)}</p>"
 
 
-class TruthNetworks(Mapping[str, TruthNetwork]):
-    """Truth networks by name; read-only. Each is built when first asked for, a costly truth computed when first read.
+if TYPE_CHECKING:
+    TruthNetworks = Catalogue[TruthNetwork]
+else:
+    TruthNetworks = Catalogue  # a run-time check of the kind of its members would build one
 
-    ``[name]`` raises UnknownNetworkError (a KeyError and a ValueError) with the nearest name. Printed, and in a
-    notebook, it is a table that computes no costly truth.
+
+def truth_catalogue(builders: Mapping[str, Mapping[str, Callable[[], TruthNetwork]]]) -> TruthNetworks:
+    """Truth networks by family and name; the table computes no costly truth.
+
+    >>> truth_catalogue({})
+    Catalogue(0 networks: )
     """
-
-    def __init__(self, builders: Mapping[str, Mapping[str, Callable[[], TruthNetwork]]]) -> None:
-        self._builders = {name: (family, build) for family, part in builders.items() for name, build in part.items()}
-        if len(self._builders) != sum(len(part) for part in builders.values()):
-            raise ValueError("builders: expected every name once, got one in two families")
-        self._built: dict[str, TruthNetwork] = {}
-
-    def __getitem__(self, name: str) -> TruthNetwork:
-        if name not in self._builders:
-            close = get_close_matches(str(name), self._builders, n=1)
-            hint = f" did you mean {close[0]!r}?" if close else ""
-            raise UnknownNetworkError(
-                f"network: expected a name in the catalogue, got {name!r};{hint} list(truth_networks()) has all names"
-            )
-        if name not in self._built:
-            family, build = self._builders[name]
-            self._built[name] = replace(build(), name=name, family=family)
-        return self._built[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._builders)
-
-    def __len__(self) -> int:
-        return len(self._builders)
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._builders  # without building it
-
-    @property
-    def families(self) -> tuple[str, ...]:
-        """The names of the families, each once."""
-        return tuple(dict.fromkeys(family for family, _ in self._builders.values()))
-
-    def family(self, name: str) -> tuple[TruthNetwork, ...]:
-        """The networks of one family; raises UnknownNameError for a family that is not on offer."""
-        require_known("family", name, self.families)
-        return tuple(self[key] for key, (family, _) in self._builders.items() if family == name)
-
-    def _rows(self) -> Iterator[tuple[str, ...]]:
-        yield "name", "D", "K", "entropy (nats)", "on its surface", "information", "hard for"
-        for net in self.values():
-            truths = (net.known_entropy, net.known_hausdorff_entropy, net.known_information)
-            yield net.name, str(net.d_in), str(net.d_out), *map(shown, truths), net.hard_for
-
-    def __str__(self) -> str:
-        rows = list(self._rows())
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        lines = ("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows)
-        return "\n".join(lines)
-
-    def __repr__(self) -> str:
-        return f"TruthNetworks({len(self)} networks: {', '.join(self.families)})"
-
-    def _repr_html_(self) -> str:
-        head, *body = self._rows()
-        lines = [f"<tr>{''.join(f'<th>{html.escape(cell)}</th>' for cell in head)}</tr>"]
-        lines += [f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>" for row in body]
-        return f"<table>{''.join(lines)}</table>"
+    return Catalogue(
+        builders,
+        noun="network",
+        listing="truth_networks()",
+        error=UnknownNetworkError,
+        finish=lambda net, name, family: replace(net, name=name, family=family),
+        columns={
+            "name": lambda net: net.name,
+            "D": lambda net: str(net.d_in),
+            "K": lambda net: str(net.d_out),
+            "entropy (nats)": lambda net: shown(net.known_entropy),
+            "on its surface": lambda net: shown(net.known_hausdorff_entropy),
+            "information": lambda net: shown(net.known_information),
+            "hard for": lambda net: net.hard_for,
+        },
+    )
 
 
 def shown(truth: Estimate | LazyTruth | None) -> str:

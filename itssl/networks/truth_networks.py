@@ -37,7 +37,7 @@ from itssl.networks import pushforward
 from itssl.networks.encoders import embed, mlp
 from itssl.networks.invertible_layers import Coupling, Fold, Radial, log_volume_change
 from itssl.networks.rectified_gaussians import fold_information, noisy_relu_entropy, relu_information
-from itssl.networks.truth_catalogue import TruthNetwork, TruthNetworks
+from itssl.networks.truth_catalogue import TruthNetwork, TruthNetworks, truth_catalogue
 
 SEED = 0
 """Names the weights of all networks."""
@@ -55,7 +55,7 @@ def truth_networks() -> TruthNetworks:
     >>> truth_networks()["folding-2"].sample(100, np.random.default_rng(0)).shape
     (100, 2)
     """
-    return TruthNetworks(
+    return truth_catalogue(
         {
             "orthogonal": {f"orthogonal-{d}": partial(_orthogonal, d) for d in (1, 4, 16)},
             "leaky_relu": {f"leaky_relu-{d}": partial(_leaky_relu, d) for d in (1, 2, 5, 16)}

@@ -13,7 +13,7 @@ from itssl.choices import UnknownNameError
 from itssl.distributions.gaussian import Gaussian
 from itssl.distributions.law import exact
 from itssl.distributions.tasks import LazyTruth
-from itssl.networks.truth_catalogue import TruthNetwork, TruthNetworks, UnknownNetworkError, shown
+from itssl.networks.truth_catalogue import TruthNetwork, UnknownNetworkError, shown, truth_catalogue
 from itssl.networks.truth_networks import truth_networks
 
 
@@ -41,7 +41,7 @@ def test_it_is_a_read_only_mapping_at_the_front_door():
     assert networks.get("relu-3") is None
     assert networks["relu-2"] is networks["relu-2"]
     assert sum(len(networks.family(name)) for name in networks.families) == len(networks)
-    assert all(net.name == name and net in networks.family(net.family) for name, net in networks.items())
+    assert all(net.name == name and networks.family(net.family)[name] is net for name, net in networks.items())
     with pytest.raises(TypeError):
         networks["mine"] = networks["relu-2"]  # pyright: ignore[reportIndexIssue]
 
@@ -66,21 +66,21 @@ def test_nothing_is_built_or_computed_before_it_is_asked_for():
         built.append(1)
         return small(known_entropy=LazyTruth(refuse, "Monte Carlo"), known_information=LazyTruth(refuse, "summation"))
 
-    few = TruthNetworks({"f": {"one": build, "two": small}})
+    few = truth_catalogue({"f": {"one": build, "two": small}})
     assert list(few) == ["one", "two"]
     assert "one" in few
     assert built == []
     assert few.families == ("f",)
     assert str(few).splitlines()[1].split() == ["one", "1", "2", "by", "Monte", "Carlo", "by", "summation", "<all>"]
     assert "&lt;all&gt;" in few._repr_html_()
-    assert repr(few) == "TruthNetworks(2 networks: f)"
+    assert repr(few) == "Catalogue(2 networks: f)"
     assert repr(few["one"]) == "TruthNetwork('one', 1 → 2: h by Monte Carlo, I(Z; X) by summation)"
     assert "hard for &lt;all&gt;" in few["one"]._repr_html_()
     assert built == [1]
     with pytest.raises(AssertionError, match="was computed"):
         _ = few["one"].entropy
     with pytest.raises(ValueError, match="every name once"):
-        TruthNetworks({"a": {"one": small}, "b": {"one": small}})
+        truth_catalogue({"a": {"one": small}, "b": {"one": small}})
 
 
 def test_the_table_has_a_line_for_each_network():

@@ -332,6 +332,6 @@ def test_there_are_small_and_large_ones_of_each_kind():
     assert {"saturating", "folding", "relu", "noisy"} <= set(networks.families)
     assert {net.d_in for net in networks.values()} >= {1, 2, 16}
     for name in networks.families:
-        assert len({net.d_in for net in networks.family(name)}) >= 3
+        assert len({net.d_in for net in networks.family(name).values()}) >= 3
     assert all(net.hard_for for net in networks.values())
     assert isinstance(networks["orthogonal-4"].law, Gaussian)
