@@ -15,7 +15,6 @@ from jaxtyping import Float
 from itssl.estimators.wishart import (
     Cumulants,
     dependent_blocks,
-    hypergeometric_terms,
     independent_blocks,
     log_determinant_bias,
     log_determinant_quantiles,
@@ -93,38 +92,6 @@ class InformationInterval:
         return multiple_correlation_probability(float(r2), self.dof, d, float(-np.expm1(-2 * max(truth, 0.0))))
 
 
-@dataclass(frozen=True)
-class TotalCorrelationInterval:
-    """Inversion of the test "total correlation = T₀" for Gaussian draws.
-
-    At T₀ the second and third cumulant of log|R̂| are those of independent columns plus a share of what dependence
-    adds at ``pivot``: s(T₀)/s(pivot), with s(T) = (1 − e^{−bend·T})/bend, for small T as T itself. The share is at
-    most ``largest``, for no dependence has more than d(d−1)/2 in squared correlations. Measured at 90 %, d = 3 … 10,
-    n = 15 … 60, 1000 samples each: 86 % to 93 % covered, least for weak positive dependence in ten columns.
-    """
-
-    value: float
-    pivot: float
-    independent: Cumulants
-    gain: Cumulants
-    bend: float
-    largest: float
-
-    def __call__(self, level: float, /) -> tuple[float, float]:
-        """Ends in nats at the given confidence level."""
-        return invert(
-            lambda truth: 1 - skewed_probability(-2 * (self.value - truth), self.cumulants(truth)),
-            self.value, 0.5 * self.cumulants(self.value).variance ** 0.5, level,
-        )  # fmt: skip
-
-    def cumulants(self, truth: float) -> Cumulants:
-        """Of log|R̂| = −2 × the uncorrected estimate."""
-        if truth <= 0:
-            return self.independent
-        share = min(_bent(truth, self.bend) / _bent(self.pivot, self.bend), self.largest)
-        return Cumulants(*(a + share * b for a, b in zip(self.independent, self.gain, strict=True)))
-
-
 class Law(NamedTuple):
     """What the data say of an estimate's own law: its standard error, and the rule for intervals."""
 
@@ -158,46 +125,6 @@ def fitted_information(sines: Float[np.ndarray, " m"], n: int, d_x: int, d_y: in
     return Law(0.5 * variance**0.5, InformationInterval(value, bias, dof, d_x, d_y, directions))
 
 
-def fitted_total_correlation(value: float, bias: float, correlations: Float[np.ndarray, "d d"], n: int) -> Law:
-    """The law of the corrected total correlation ``value`` of n Gaussian draws with these sample correlations.
-
-    Sample correlations are drawn towards zero until the sum of their squares is unbiased. Two columns are a pair of
-    blocks, with the interval of such.
-
-    >>> fitted_total_correlation(0.0, 0.5 / 99, np.eye(2), 100).rule.directions
-    1
-    """
-    from scipy.special import polygamma
-
-    d, dof = len(correlations), n - 1
-    if d == 2:
-        return fitted_information(np.array([np.exp(-value - bias)]), n, 1, 1)
-    i = np.arange(d)
-    independent = Cumulants(
-        *(float(polygamma(k, (dof - i) / 2).sum()) - d * float(polygamma(k, dof / 2)) for k in (1, 2))
-    )
-    off = correlations - np.diag(np.diagonal(correlations))
-    square = off[np.triu_indices(d, 1)] ** 2
-    unbiased = (dof * square - 1) / (dof + square - 2)
-    s = max(0.0, float((unbiased + unbiased * (1 - unbiased) / dof).sum()))
-    off = off * (s / max(float(square.sum()), 1e-300)) ** 0.5
-    squares = off**2
-    second, third = hypergeometric_terms(squares[np.triu_indices(d, 1)], dof / 2)
-    triples = float(np.trace(off @ off @ off)) / 6
-    pairs = float((squares.sum(axis=1) ** 2 - (squares**2).sum(axis=1)).sum()) / 2
-    gain = Cumulants(2 * float(second.sum()), 6 * float(third.sum()) - 6 * (8 * triples - 4 * pairs) / dof**2)
-    error, pivot, bend = 0.5 * (independent.variance + gain.variance) ** 0.5, value, 0.0
-    largest = d * (d - 1) / 2 / max(s, 1e-300)
-    if value > 0.5 * independent.variance**0.5 and s > 0:
-        # A singular R̂ has at least d/(2(d−1)) in squared correlations (one eigenvalue 0, the others equal), and
-        # s(T) = 2 (1 − e^{−bend·T})/bend tends to 2/bend: a larger bend would be noise.
-        bend = min(_bend(s / (2 * value)) / value, 4 * (d - 1) / d)
-    else:  # too close to independence to tell the kind of dependence: s = 2T, its limit for weak dependence
-        pivot, largest = 1.0, d * (d - 1) / 4  # s = 2 at the pivot
-        gain = Cumulants(8 / dof, -48 / dof**2)
-    return Law(error, TotalCorrelationInterval(value, pivot, independent, gain, bend, largest))
-
-
 def invert(probability: Callable[[float], float], value: float, std: float, level: float) -> tuple[float, float]:
     """The truths at which P(estimate ≤ value) leaves ((1−level)/2, (1+level)/2); it falls as the truth rises.
 
@@ -221,18 +148,3 @@ def invert(probability: Callable[[float], float], value: float, std: float, leve
         low, high = sorted((near, far))
         ends.append(root_between(lambda truth, target=target: probability(truth) - target, low, high, xtol=1e-6 * std))
     return ends[0], ends[1]
-
-
-def _bend(share: float) -> float:
-    """v with (1 − e^{−v})/v = share, kept within [−3, 50]."""
-
-    def excess(v: float) -> float:
-        return _bent(1.0, v) - share
-
-    return -3.0 if excess(-3.0) < 0 else 50.0 if excess(50.0) > 0 else root_between(excess, -3.0, 50.0)
-
-
-def _bent(truth: float, bend: float) -> float:
-    if abs(bend * truth) < 1e-9:
-        return truth
-    return float(-np.expm1(min(-bend * truth, 700.0)) / bend)

@@ -32,7 +32,7 @@ from itssl.estimators.gaussian_divergence import (
     plugin_divergence,
     whitened_ratios,
 )
-from itssl.estimators.gaussian_intervals import EntropyInterval, fitted_information, fitted_total_correlation
+from itssl.estimators.gaussian_intervals import EntropyInterval, fitted_information
 from itssl.estimators.gaussianity import gaussianity_warnings
 from itssl.estimators.shrinkage import (
     SHRINKAGES,
@@ -42,6 +42,7 @@ from itssl.estimators.shrinkage import (
     shrinkage_warnings,
     shrunk_statistic,
 )
+from itssl.estimators.total_correlation import fitted_total_correlation
 from itssl.estimators.wishart import log_determinant_bias, log_determinant_variance
 from itssl.kernels.linalg import LOG_2PI, column_std, covariance, log_determinant, singular_threshold, whitening
 

@@ -15,7 +15,6 @@ from itssl.estimators.gaussian_intervals import (
     EntropyInterval,
     InformationInterval,
     fitted_information,
-    fitted_total_correlation,
     invert,
 )
 from itssl.estimators.wishart import log_determinant_bias
@@ -42,17 +41,6 @@ def information_estimates(n, d_x, d_y, rho, size, rng):
     c = np.swapaxes(z, 1, 2) @ z
     logs = [np.linalg.slogdet(part)[1] for part in (c[:, :d_x, :d_x], c[:, d_x:, d_x:], c)]
     return 0.5 * (logs[0] + logs[1] - logs[2]) - information_bias(n, d_x, d_y)
-
-
-def total_correlation_estimates(n, cov, size, rng):
-    """Unbiased estimates of −½ log|R| from rows, and their sample correlations."""
-    d = len(cov)
-    z = rng.standard_normal((size, n, d)) @ np.linalg.cholesky(cov).T
-    z = z - z.mean(axis=1, keepdims=True)
-    z /= np.sqrt(np.square(z).sum(axis=1, keepdims=True))
-    r = np.swapaxes(z, 1, 2) @ z
-    bias = 0.5 * (d * log_determinant_bias(n, 1) - log_determinant_bias(n, d))
-    return -0.5 * np.linalg.slogdet(r)[1] - bias, r, bias
 
 
 # entropy
@@ -207,94 +195,6 @@ def test_fitted_information_limits():
     assert near[1].standard_error == pytest.approx(near[0].standard_error, rel=1e-3)
     widths = [np.array(f.rule(0.95)) - f.rule.value for f in near]
     np.testing.assert_allclose(widths[0], widths[1], rtol=1e-3)
-
-
-# total correlation
-
-
-COVARIANCES = {
-    "independent": np.eye(3),
-    "weak": np.eye(4) + 0.1 * (1 - np.eye(4)),
-    "one factor": np.eye(4) + np.outer([1, 0.5, 0.8, 0.0], [1, 0.5, 0.8, 0.0]),
-    "chain": 0.8 ** np.abs(np.subtract.outer(np.arange(5), np.arange(5))),
-    "negative": np.array([[1, -0.45, -0.45], [-0.45, 1, -0.45], [-0.45, -0.45, 1]]),
-}
-
-
-def total_correlation(cov):
-    return 0.5 * float(np.log(np.diagonal(cov)).sum() - np.linalg.slogdet(cov)[1])
-
-
-@pytest.mark.parametrize("name", COVARIANCES)
-def test_total_correlation_cumulants_at_the_truth(name):
-    """With the true correlations: variance within 3 %, third moment within a tenth of std³, and 4.5 errors of draws."""
-    cov, n, size = COVARIANCES[name], 40, 20000
-    std, truth = np.sqrt(np.diagonal(cov)), total_correlation(cov)
-    draws, _, bias = total_correlation_estimates(n, cov, size, stream(0, name))
-    r2 = np.square(cov / np.outer(std, std))
-    # the sample correlations whose unbiased squares are the true ones, so that the fit is at the truth
-    dof = n - 1
-    inflated = r2 + (1 - r2) ** 2 / dof
-    r = np.where(cov < 0, -1, 1) * np.sqrt(inflated)
-    np.fill_diagonal(r, 1.0)
-    law = fitted_total_correlation(max(truth, 1e-9), bias, r, n)
-    centered = draws - draws.mean()
-    error = np.std(np.square(centered)) / np.sqrt(size)
-    assert law.standard_error**2 == pytest.approx(draws.var(), rel=0.03, abs=4.5 * error)
-    third = law.rule.cumulants(truth).third / -8
-    error = np.std(centered**3) / np.sqrt(size)
-    assert third == pytest.approx((centered**3).mean(), abs=4.5 * error + 0.1 * centered.std() ** 3)
-    assert abs(draws.mean() - truth) < 4.5 * draws.std() / np.sqrt(size)
-
-
-@pytest.mark.parametrize("name", COVARIANCES)
-def test_total_correlation_coverage(name):
-    """150 intervals at 80 % from n = 30: 3 % beside 4 standard errors."""
-    cov, n = COVARIANCES[name], 30
-    truth, hits = total_correlation(cov), 0
-    values, matrices, bias = total_correlation_estimates(n, cov, 150, stream(1, name))
-    for value, r in zip(values, matrices, strict=True):
-        low, high = fitted_total_correlation(float(value), bias, r, n).rule(0.8)
-        hits += low <= truth <= high
-    assert hits / 150 == pytest.approx(0.8, abs=0.03 + 4 * np.sqrt(0.16 / 150))
-
-
-def test_two_columns_are_a_pair_of_blocks():
-    x = stream(0, "pair").normal(size=(25, 2)) @ np.array([[1.0, 0.5], [0.0, 1.0]])
-    plugin = GaussianPlugin()
-    total, pair = plugin.total_correlation(x), plugin.mutual_information(x[:, 0], x[:, 1])
-    assert total.value == pytest.approx(pair.value, abs=1e3 * EPS)
-    assert total.standard_error == pytest.approx(pair.standard_error, rel=1e4 * EPS)
-    assert total.interval() == pytest.approx(pair.interval(), abs=1e-5 * pair.standard_error)
-
-
-def test_law_of_the_total_correlation_along_its_path():
-    """At the value the stated error; from there no less; the sum of squares never tends below d/(2(d−1)) by its bend.
-
-    At a singular R the squares sum to d/(2(d−1)) or more (one eigenvalue 0, the others equal), 2/bend in the path.
-    """
-    r, n = np.eye(4) + 0.15 * (1 - np.eye(4)), 60
-    for value in (0.03, 0.031, 0.05, 0.2, 1.0):
-        fit = fitted_total_correlation(value, 0.05, r, n)
-        if value > 0.5 * fit.rule.independent.variance**0.5:
-            assert 0.5 * fit.rule.cumulants(value).variance ** 0.5 == pytest.approx(fit.standard_error)
-            assert fit.rule.bend <= 3
-        variances = [fit.rule.cumulants(float(t)).variance for t in np.linspace(0, 3, 50)]
-        assert (np.diff(variances) >= 0).all()
-    singular = np.eye(4) - 1 / 3 * (1 - np.eye(4))
-    assert np.linalg.det(singular) == pytest.approx(0, abs=1e3 * EPS)
-    assert np.square(singular[np.triu_indices(4, 1)]).sum() == pytest.approx(2 / 3)
-
-
-def test_weak_dependence_of_many_draws_is_a_scaled_chi_square():
-    """At zero 2N·T̂ is χ² with d(d−1)/2 degrees of freedom, less its mean: ends of the test of independence."""
-    n, d = 20000, 5
-    law = fitted_total_correlation(-1e-9, 0.0, np.eye(d), n).rule
-    assert law.independent.variance / 4 == pytest.approx(2 * 10 / (2 * (n - 1)) ** 2, rel=1e-2)
-    assert law.independent.third / -8 == pytest.approx(8 * 10 / (2 * (n - 1)) ** 3, rel=1e-2)
-    rejected = (stats.chi2(10).ppf(0.95) - 10) / (2 * (n - 1))
-    low = fitted_total_correlation(float(rejected), 0.0, np.eye(d), n).rule(0.9)[0]
-    assert low == pytest.approx(0, abs=0.01 / n)
 
 
 # inversion
