@@ -114,7 +114,7 @@ def test_verify_refuses_with_2(folder: Path, monkeypatch: pytest.MonkeyPatch) ->
     register(monkeypatch, toy("T5", {"slow": 0.0}, {}, level="full"))
     unknown = _run("verify", "c177")
     assert unknown.exit_code == 2
-    assert unknown.stderr.startswith("Error: claim: expected one of 'C02', ")
+    assert unknown.stderr.startswith("Error: claim: expected one of 'C01', ")
     assert "got 'C177'; did you mean 'C17'?" in unknown.stderr
     assert unknown.stderr.count("\n") == 1
     assert _run("verify", "--quick", "--full").exit_code == 2
