@@ -148,6 +148,19 @@ def test_the_family_has_the_sum_of_squares_of_many_draws(name):
     assert sums.mean() == pytest.approx(expected, abs=4.5 * sums.std() / np.sqrt(20) + 10 / n)
 
 
+def test_the_family_has_the_unbiased_sum_of_squares_of_few_draws():
+    """Where a lies within [0, 1]: to the tolerance of a, 1e-3, times how far the sum moves from 0 to 1; mostly so."""
+    values, samples, bias = estimates(20, 0.5 * np.eye(6) + 0.5, 20, stream(0, "inside"))
+    rules = [fitted_total_correlation(float(v), bias, s, 20).rule for v, s in zip(values, samples, strict=True)]
+    inside = [rule for rule in rules if 0 < rule.noise < 1 and rule.value > 0.2]
+    assert len(inside) >= 3
+    for rule in inside:
+        family, value = rule.family, rule.value
+        members = [family.correlations(a, family.reaching(a, value)) for a in (rule.noise, 0.0, 1.0)]
+        sums = [0.5 * (np.square(member).sum() - 6) for member in members]
+        assert sums[0] == pytest.approx(rule.squares, abs=0.01 * (sums[1] - sums[2]))
+
+
 @pytest.mark.parametrize("name", ["weak", "one factor", "chain"])
 def test_stated_error_is_the_spread(name):
     """Root mean square of 300 stated errors: 5 % beside 4.5 standard errors of a deviation; never above certainty's."""
