@@ -72,6 +72,7 @@ def cells(quick: bool) -> list[dict[str, Any]]:
         chosen = [
             (NAIVE, "Gaussian", 5, 4000),
             *(("Kozachenko–Leonenko", "Gaussian", d, 4000) for d in (1, 2, 3, 4, 5)),
+            ("Kozachenko–Leonenko", "correlated Gaussian", 5, 4000),
             ("Kozachenko–Leonenko", "exponential", 5, 4000),
             ("weighted", "correlated Gaussian", 3, 4000),
             ("extrapolated", "mixture", 5, 4000),

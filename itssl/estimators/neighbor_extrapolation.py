@@ -131,25 +131,31 @@ def neighbor_summary(
     weights: Float[np.ndarray, " m"],
     *,
     edges: bool = True,
+    extrapolated: Callable[[Rows], Float[np.ndarray, " K"]] | None = None,
 ) -> NeighborSummary:
     """Value Σ w_j ĥ_j with its subsampling error (``order`` as there), and the hull with two extrapolations.
 
     ``entropies(rows)`` gives ĥ_1, ĥ_2, … of these rows (at least as many as there are weights; at least 16 of them
     make the interval). The candidates of the hull are the value itself, and the first 16 extrapolated with the
     powers 2/dim, 4/dim (density smooth on the whole space) and, if ``edges``, with 1/dim (density that ends somewhere).
+    ``extrapolated(rows)``, where given, replaces ``entropies`` in the extrapolations: the same entropy in coordinates
+    (whitened ones, say) in which the bias follows its powers at a larger mass of the balls.
     """
-    found = entropies(slice(None))
     powers = {"interior": (2 / dim, 4 / dim), **({"edge": (1 / dim,)} if edges else {})}
-    candidates = [weights]
-    if len(found) >= SCALES:
-        candidates += [extrapolation_weights(SCALES, p) for p in powers.values()]
-    values = _combine(candidates, found)
+
+    def candidates(rows: Rows) -> list[float]:
+        found = entropies(rows)
+        more = found if extrapolated is None else extrapolated(rows)
+        extrapolations = [extrapolation_weights(SCALES, p) for p in powers.values()] if len(more) >= SCALES else []
+        return _combine([weights], found) + _combine(extrapolations, more)
+
+    values = candidates(slice(None))
     if not np.isfinite(values[0]):
         return NeighborSummary(values[0], np.nan, np.nan, None, {})
     blocks: list[list[float]] = []
 
     def statistic(rows: np.ndarray) -> float:
-        blocks.append(_combine(candidates, entropies(rows)))
+        blocks.append(candidates(rows))
         return blocks[-1][0]
 
     smallest = _smallest_block(len(weights))
@@ -159,8 +165,8 @@ def neighbor_summary(
     per_partition = np.array(blocks).reshape(PARTITIONS, -1, len(values))
     errors = np.sqrt(per_partition.var(axis=1, ddof=1).mean(axis=0) / per_partition.shape[1])
     rule = ExtrapolationHull(tuple(values), tuple(errors.tolist()), freedom)
-    extrapolated = {f"{name}_extrapolation_nats": v for name, v in zip(powers, values[1:], strict=True)}
-    return NeighborSummary(values[0], error, freedom, rule, extrapolated)
+    diagnostics = {f"{name}_extrapolation_nats": v for name, v in zip(powers, values[1:], strict=True)}
+    return NeighborSummary(values[0], error, freedom, rule, diagnostics)
 
 
 def whitened(x: Samples) -> tuple[Samples, float]:

@@ -111,6 +111,23 @@ def test_a_summary_takes_one_search_a_block_and_its_errors_from_the_same_blocks(
     assert found.standard_error == pytest.approx(hull.standard_errors[0], rel=16 * EPS)
 
 
+def test_extrapolations_can_come_from_other_coordinates():
+    """The value is of the first function and never of the second, both extrapolations the other way around."""
+    table = stream(0, "table").normal(size=(400, SCALES))
+    weights = extrapolation_weights(4, ())
+    found = neighbor_summary(
+        lambda rows: table[rows, :4].mean(axis=0), np.arange(400), 2, weights,
+        extrapolated=lambda rows: 7 + table[rows].mean(axis=0),
+    )  # fmt: skip
+    plain = neighbor_summary(lambda rows: table[rows].mean(axis=0), np.arange(400), 2, weights)
+    assert found.interval_rule is not None
+    assert plain.interval_rule is not None
+    assert found.value == plain.value
+    assert found.interval_rule.standard_errors == pytest.approx(plain.interval_rule.standard_errors, rel=1e4 * EPS)
+    shifts = np.subtract(found.interval_rule.values, plain.interval_rule.values)
+    np.testing.assert_allclose(shifts, [0, 7, 7], atol=1e4 * EPS)
+
+
 def test_without_edges_or_neighbors_there_are_fewer_candidates():
     table = stream(0, "table").normal(size=(400, SCALES))
     weights = extrapolation_weights(4, ())
