@@ -89,7 +89,7 @@ class KozachenkoLeonenko:
     Gaussian law and never for an exponential one. So ``interval`` is the hull of Student's t intervals of the value and
     of two extrapolations of its bias [2, 3], see :mod:`itssl.estimators.neighbor_extrapolation`: 98 % and 99 % there.
     The extrapolations are of whitened rows, whose balls see a density as wide in all directions: for a Gaussian with
-    correlations 0.8^|i−j| the interval covers 96 %, and 85 to 89 % with extrapolations of the rows as they are.
+    correlations 0.8^|i−j| the interval covers 98 %, and 85 to 89 % with extrapolations of the rows as they are.
 
     References
     ----------

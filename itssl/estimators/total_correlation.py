@@ -62,8 +62,8 @@ class CorrelationFamily:
         )
         return above / below
 
-    def total_correlation(self, a: float, x: float) -> float:
-        """½ Σ log of the diagonal less ½ log of the determinant before the scaling, in nats."""
+    def dependence(self, a: float, x: float) -> float:
+        """Total correlation: ½ Σ log of the diagonal less ½ log of the determinant before the scaling, in nats."""
         spectrum = self._spectrum(a, x)
         return 0.5 * float(np.log(np.square(self._axes[1]) @ spectrum).sum() - np.log(spectrum).sum())
 
@@ -78,7 +78,7 @@ class CorrelationFamily:
         """The x at which the total correlation is ``truth`` ≥ 0."""
 
         def excess(x: float) -> float:
-            return self.total_correlation(a, x) - truth
+            return self.dependence(a, x) - truth
 
         end = 1.0
         while excess(end) < 0 and end < _LONGEST:

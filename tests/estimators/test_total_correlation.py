@@ -68,7 +68,7 @@ def test_family_is_its_formula(seed, d, a, x):
     family = CorrelationFamily(r)
     rounding = 1e3 * EPS * np.linalg.cond(np.eye(d) + b * off) * np.linalg.cond(naive)
     np.testing.assert_allclose(family.correlations(a, x), correlations_of(naive), atol=rounding)
-    assert family.total_correlation(a, x) == pytest.approx(total_correlation(naive), abs=d * rounding)
+    assert family.dependence(a, x) == pytest.approx(total_correlation(naive), abs=d * rounding)
     np.testing.assert_allclose(family.correlations(a, 0.0), np.eye(d), atol=1e3 * EPS * d)
 
 
@@ -78,7 +78,7 @@ def test_family_reaches_every_total_correlation(seed, d, a, truth):
     """To the tolerance of the root, 1e-9 of x; more T further along."""
     family = CorrelationFamily(random_correlations(d, seed))
     x = family.reaching(a, truth)
-    assert family.total_correlation(a, x) == pytest.approx(truth, rel=1e-5, abs=1e-7)
+    assert family.dependence(a, x) == pytest.approx(truth, rel=1e-5, abs=1e-7)
     assert family.reaching(a, 1.1 * truth) > x
 
 
@@ -99,7 +99,7 @@ def test_members_are_the_sample_linear_shrinkage_and_the_steepest_path():
 def test_no_correlation_found_is_no_failure():
     family = CorrelationFamily(np.eye(4))
     np.testing.assert_allclose(family.correlations(0.5, family.reaching(0.5, 0.3)).std(axis=0) > 0, True)
-    assert family.total_correlation(0.5, family.reaching(0.5, 0.3)) == pytest.approx(0.3)
+    assert family.dependence(0.5, family.reaching(0.5, 0.3)) == pytest.approx(0.3)
 
 
 # cumulants
