@@ -44,11 +44,17 @@ def test_ranks_do_not_depend_on_units_and_rounding_is_no_rank():
     rng = stream(0, "ranks")
     left, right = rng.standard_normal((64, 1)), rng.standard_normal((1, 2))
     rounded = rng.standard_normal((2, 64)) @ (left @ right)  # rank one, up to the rounding of a product
+    dense = rng.standard_normal((2, 2))
     for units in (np.ones(2), np.array([1e9, 1e-9])):
+        assert ranks(dense * units) == ranks(units[:, None] * dense) == 2
         assert ranks(rounded * units) == 1
         assert ranks(units[:, None] * rounded) == 1
         assert ranks(np.diag(units)) == 2
         assert log_volumes(rounded * units) == -np.inf
+    for seed in range(50):
+        draw = stream(seed, "narrow network").standard_normal
+        narrow = draw((2, 64)) @ (draw((64, 64)) @ (draw((64, 1)) @ draw((1, 64)))) @ (draw((64, 64)) @ draw((64, 2)))
+        assert ranks(narrow) == 1
     assert ranks(np.diag([1.0, 1e-11])) == 2
     assert ranks(np.array([[1.0, 1.0], [1.0, 1.0 + 1e-11]])) == 2, "11 digits are not rounding"
     assert ranks(np.zeros((3, 2))) == 0
