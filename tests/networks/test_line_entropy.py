@@ -40,4 +40,5 @@ def test_cuts_stay_within_the_ends_and_their_margin():
     wide = cuts_around(np.array([0.0, 1.0]), NOTHING, NOTHING, 0.1)
     assert wide.min() == pytest.approx(-0.9)
     assert wide.max() == pytest.approx(1.9)
-    assert np.abs(wide).min() == 0
+    steps = np.array([-8, -4, -2, -1, -0.5, 0, 0.5, 1, 2, 4, 8]) * 0.1
+    np.testing.assert_allclose(wide, np.sort(np.concatenate([[-0.9, 1.9], steps, 1 + steps])), atol=1e-15)
