@@ -125,11 +125,11 @@ def entropy(
     if isinstance(regions, OutputLaw):
         if known.injective is not True or d > 2:
             return regions.entropy
-        value = law.entropy.value + _resolved(regions.mean_log_volume)
+        _resolved(regions.log_volumes)
+        value = law.entropy.value + regions.mean_log_volume
         return replace(law.entropy, value=value, method=f"{method}, by {len(regions.regions)} regions")
     if known.injective is True:
-        volume = _mean(lambda x: log_volume_change(network, x), law, n, seed)
-        return _sum(law.entropy, replace(volume, value=_resolved(volume.value)), method)
+        return _sum(law.entropy, _mean(lambda x: _resolved(log_volume_change(network, x)), law, n, seed), method)
     if k >= d and np.isneginf(log_volume_change(network, law.sample(n, stream(seed, "rank")))).any():
         return exact(-np.inf, "the network loses rank on a set of positive probability: singular part")
     raise LawError(
@@ -139,14 +139,14 @@ def entropy(
     )
 
 
-def _resolved(log_volume: float) -> float:
-    """The mean log volume of an injective network, which is finite: −∞ only says that digits are missing."""
-    if log_volume == -np.inf:
+def _resolved(log_volumes: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+    """The log volumes of an injective network, which are finite: −∞ only says that digits are missing."""
+    if np.isneginf(log_volumes).any():
         raise LawError(
             "network: expected one whose local maps keep their rank in float64, got one that is injective but flatter "
             "than 1e-12 of its steepest direction; its entropy is finite, and not resolved"
         )
-    return log_volume
+    return log_volumes
 
 
 def _affine_entropy(law: Law, matrix: Float[np.ndarray, "K D"], method: str) -> Estimate:
