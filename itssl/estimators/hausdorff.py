@@ -1,7 +1,7 @@
 """Entropy of a law on a manifold, relative to the Hausdorff measure of the manifold's own dimension."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from itssl.choices import require_count
 from itssl.estimate import Bias, Estimate, EstimateWarning, Reference
 from itssl.estimators.diagnosis import small_sample_warnings, tie_warnings
 from itssl.estimators.error_bars import value_only
-from itssl.estimators.nearest_neighbors import log_ball_volumes
+from itssl.estimators.nearest_neighbors import KozachenkoLeonenko, log_ball_volumes
 from itssl.estimators.neighbor_extrapolation import (
     extrapolation_weights,
     neighbor_entropies,
@@ -72,7 +72,8 @@ class HausdorffEntropy:
     def entropy(self, x: SamplesLike, /) -> Estimate:
         """Entropy of x, shape (n, d) with n > k, relative to ℋ^m, in nats; m is ``diagnostics["hausdorff_dimension"]``.
 
-        For m < d it is relative to the Hausdorff measure of the manifold, not to volume in R^d. Standard error by
+        For m < d it is relative to the Hausdorff measure of the manifold, not to volume in R^d; for m = d it is that of
+        :class:`itssl.estimators.nearest_neighbors.KozachenkoLeonenko`. Standard error by
         subsampling. A given m that the rows contradict adds the warning ``dimension_mismatch``. A row with k copies
         makes the value −inf; any copy adds the warning ``ties``. Raises SampleError for m above the linear rank of x,
         an m that x leaves open, n ≤ k, constant columns and inadmissible samples.
@@ -88,6 +89,13 @@ class HausdorffEntropy:
                 f"x: expected rows that span at least dimension = {m}, got linear rank {rank}; on fewer dimensions "
                 "the entropy relative to this measure is -inf. Use a smaller dimension"
             )
+        if m == x.shape[1]:
+            plain = KozachenkoLeonenko(k=self.k).entropy(x)
+            return replace(
+                plain, method=repr(self), reference=self.REFERENCE,
+                diagnostics={"hausdorff_dimension": m, **reported, **plain.diagnostics},
+                warnings=_dimension_warnings(m, reported.get("estimated_dimension", m)) + plain.warnings,
+            )  # fmt: skip
         needed = neighbors_needed(n, self.k)
         found = neighbor_summary(
             lambda rows: neighbor_entropies(log_ball_volumes(x[rows], needed, "euclidean", dim=m)),
