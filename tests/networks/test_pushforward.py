@@ -236,6 +236,7 @@ def test_branches_of_different_slope_are_weighed_by_it():
     ("preimages", "message"),
     [
         (lambda z: z[:, None] + 0.5, r"points with the image z, got images off by 0\.5"),
+        (lambda z: np.concatenate([absolute_values(2)(z), 1.001 * z[:, None]], axis=1), "points with the image z"),
         (lambda z: -z[:, None], "expected each x once among the preimages of f\\(x\\), got it 0 to"),
         (lambda z: np.repeat(absolute_values(2)(z), 2, axis=1), "got it 2 to 2 times; list every preimage once"),
         (lambda z: z, r"preimages: expected shape \(1000, b, 2\), got \(1000, 2\)"),
@@ -466,6 +467,22 @@ def test_mixtures_of_unlike_widths_keep_their_narrow_part():
     truth = apart + 0.5 * 0.5 * np.log(0.5)  # half of the wide part, a quarter of all, is halved
     assert found.value == pytest.approx(truth, abs=1e-4)
     assert found.standard_error < 16 * EPS * 1.55 / 5e-7  # places are known to EPS, in deviations of the narrow part
+
+
+class Plus(nn.Module):
+    def forward(self, x):
+        return x + 0.0
+
+
+def test_flat_outputs_do_not_count_neighbors_twice():
+    """1e-10 in one direction: which side of a face z came from is known to 1e-6 only, and a wider slack would show."""
+    turn = np.array([[np.cos(0.5), -np.sin(0.5)], [np.sin(0.5), np.cos(0.5)]])
+    flat = linear((turn @ np.diag([1.0, 1e-10]) @ turn.T).tolist())
+    network = nn.Sequential(Plus(), linear(turn.tolist(), [1.0, 2.0]), nn.LeakyReLU(0.5), flat)
+    truth = Gaussian.standard(2).entropy.value + np.log(1e-10) + np.log(0.5) * (ndtr(-1) + ndtr(-2))
+    found = entropy(Gaussian.standard(2), network)
+    assert abs(found.value - truth) < 4.5 * found.standard_error
+    assert found.standard_error < 1e-3
 
 
 @pytest.mark.parametrize("mean", [1e6, 1e8])
