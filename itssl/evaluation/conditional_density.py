@@ -1,0 +1,173 @@
+"""Conditional densities q(z|z') of one view given the other: normalized, with few parameters, fitted in closed form."""
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias, get_args
+
+import numpy as np
+from jaxtyping import Float
+
+from itssl.arrays import SampleError, Samples
+from itssl.distributions.von_mises_fisher import VonMisesFisher
+from itssl.kernels.linalg import LOG_2PI, log_determinant
+from itssl.kernels.pairwise import log_kernel_sums
+
+Family: TypeAlias = Literal["isotropic", "diagonal", "full", "vmf"]
+FAMILIES: tuple[Family, ...] = get_args(Family)
+_FLATTEST, _STEEPEST = -7.0, 35.0  # of log κ
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ConditionalDensity:
+    """log q(z|z') = ``log_peak`` − ½‖(z − z'B − c) W‖², a density of z for every z'.
+
+    Gaussian, or von Mises–Fisher on the unit sphere relative to its area: there κ(zᵀz' − 1) = −κ‖z − z'‖²/2. W is a
+    number, one number a coordinate, or a matrix; B (``slope``) None for the identity, c = ``offset``.
+    """
+
+    text: str
+    log_peak: float
+    whitener: Float[np.ndarray, "..."]
+    slope: Float[np.ndarray, "d d"] | None = None
+    offset: Float[np.ndarray, " d"] | float = 0.0
+
+    def residual(self, z: Samples, z_pair: Samples) -> Samples:
+        """(z − z'B − c) W, row by row."""
+        return self._white(z - self._center(z_pair))
+
+    def log_density(self, z: Samples, z_pair: Samples, *, noise_var: float = 0.0) -> Float[np.ndarray, " n"]:
+        """E log q(z_i + noise|z'_i) over noise N(0, noise_var·I), in closed form: −½ noise_var tr W Wᵀ in all.
+
+        >>> q = isotropic(1.0, d=2)
+        >>> q.log_density(np.zeros((1, 2)), np.zeros((1, 2)), noise_var=1.0) + np.log(2 * np.pi)
+        array([-1.])
+        """
+        spread = np.square(self.residual(z, z_pair)).sum(axis=1)
+        d = z.shape[1]
+        trace = float(np.square(self.whitener).sum()) * (d if self.whitener.ndim == 0 else 1)
+        return self.log_peak - 0.5 * (spread + noise_var * trace)
+
+    def log_aggregate(self, z: Samples, z_pair: Samples) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
+        """log (1/n) Σ_j q(z_i|z'_j) for each row z_i, and Σ_i q(z_i|z'_j)/Σ_k q(z_i|z'_k) for each candidate j.
+
+        >>> z = np.array([[0.0], [9.0]])
+        >>> log_means, shares = isotropic(1.0, d=1).log_aggregate(z, z)
+        >>> print(np.exp(log_means) * 2 * np.sqrt(2 * np.pi), shares)
+        [1. 1.] [1. 1.]
+        """
+        rows, candidates = self._white(z), self._white(self._center(z_pair))
+        log_sums = log_kernel_sums(rows, candidates, np.zeros(len(z)))
+        shares = np.exp(log_kernel_sums(candidates, rows, -log_sums))
+        return self.log_peak + log_sums - float(np.log(len(z))), shares
+
+    def _center(self, z_pair: Samples) -> Samples:
+        return (z_pair if self.slope is None else z_pair @ self.slope) + self.offset
+
+    def _white(self, z: Samples) -> Samples:
+        return z * self.whitener if self.whitener.ndim < 2 else z @ self.whitener
+
+
+def isotropic(std: float, *, d: int) -> ConditionalDensity:
+    """N(z; z', σ²I) in d dimensions.
+
+    >>> print(f"{isotropic(1.0, d=1).log_peak:.4f}")
+    -0.9189
+    """
+    return ConditionalDensity(
+        text=f"N(z; z', σ²I), σ = {std:.4g}", log_peak=-d * (LOG_2PI / 2 + float(np.log(std))),
+        whitener=np.asarray(1 / std),
+    )  # fmt: skip
+
+
+def von_mises_fisher(concentration: float, *, d: int) -> ConditionalDensity:
+    """exp(κ zᵀz')/Z on the unit sphere of R^d, relative to its area.
+
+    >>> print(f"{von_mises_fisher(0.0, d=2).log_peak + np.log(2 * np.pi):.1f}")
+    0.0
+    """
+    law = VonMisesFisher(np.eye(d)[0], concentration)
+    return ConditionalDensity(
+        text=f"von Mises–Fisher(z'), κ = {concentration:.4g}", log_peak=-law.log_normalizer,
+        whitener=np.asarray(concentration**0.5),
+    )  # fmt: skip
+
+
+def fit(family: Family, z: Samples, z_pair: Samples, *, noise_var: float = 0.0) -> ConditionalDensity:
+    r"""The q of the family that is most likely on the rows (z_i + noise, z'_i) with noise N(0, noise_var·I).
+
+    - "isotropic": N(z', σ²I), σ² = mean ‖z − z'‖²/d + noise_var;
+    - "diagonal": N(z', diag σ_j²), σ_j² = mean (z_j − z'_j)² + noise_var;
+    - "full": N(Bz' + c, S) by least squares, S the residual covariance (divisor n − d − 1) + noise_var·I;
+    - "vmf": the concentration κ with A(κ) = mean zᵀz'; rows on the unit sphere.
+
+    Raises SampleError where the likelihood has no maximum: views that agree exactly, in a coordinate or direction, and
+    for "full" at most 2d rows.
+
+    >>> fit("isotropic", np.array([[0.0], [1.0]]), np.array([[2.0], [-1.0]])).text
+    "N(z; z', σ²I), σ = 2"
+    """
+    d = z.shape[1]
+    if family == "full":
+        return _regression(z, z_pair, noise_var)
+    if family == "vmf":
+        return von_mises_fisher(_concentration(z, z_pair), d=d)
+    squares = np.square(z - z_pair)
+    var = np.atleast_1d(squares.mean() if family == "isotropic" else squares.mean(axis=0)) + noise_var
+    if not var.min() > 0:
+        where = "" if family == "isotropic" else f" in coordinate {int(np.argmin(var))}"
+        raise SampleError(
+            f"z_a and z_b: expected two different views, got equal rows{where}; what Z says of itself is infinite if "
+            "it has a density. Draw two views, or state noise_std"
+        )
+    if family == "isotropic":
+        return isotropic(float(np.sqrt(var[0])), d=d)
+    std = np.sqrt(var)
+    return ConditionalDensity(
+        text=f"N(z; z', diag σ_j²), σ_j = {std.min():.4g} to {std.max():.4g}",
+        log_peak=-d * LOG_2PI / 2 - float(np.log(std).sum()), whitener=1 / std,
+    )  # fmt: skip
+
+
+def _regression(z: Samples, z_pair: Samples, noise_var: float) -> ConditionalDensity:
+    n, d = z.shape
+    if n <= 2 * d:
+        raise SampleError(
+            f"z_a and z_b: expected more than 2d = {2 * d} rows to fit a regression and its residual covariance, got "
+            f'{n} for the fit; use more rows, fewer dimensions or q="diagonal"'
+        )
+    middle = z_pair.mean(axis=0)
+    slope, *_ = np.linalg.lstsq(z_pair - middle, z - z.mean(axis=0), rcond=None)
+    offset = z.mean(axis=0) - middle @ slope
+    rest = z - z_pair @ slope - offset
+    cov = rest.T @ rest / (n - d - 1) + noise_var * np.eye(d)
+    log_det = float(log_determinant(cov))
+    if not np.isfinite(log_det):
+        raise SampleError(
+            "z_a and z_b: expected residuals with a density, got a direction of z_a that is a linear function of z_b "
+            "to rounding; the information is then infinite. Draw two views, or state noise_std"
+        )
+    return ConditionalDensity(
+        text="N(z; Bz' + c, S), regression of z on z'", log_peak=-0.5 * (d * LOG_2PI + log_det),
+        whitener=np.linalg.inv(np.linalg.cholesky(cov)).T, slope=slope, offset=offset,
+    )  # fmt: skip
+
+
+def _concentration(z: Samples, z_pair: Samples) -> float:
+    """Maximum of the mean of −κ‖z − z'‖²/2 − (log Z(κ) − κ); 0 where pairs point to opposite sides on average."""
+    from scipy.optimize import minimize_scalar
+
+    loss = float(np.square(z - z_pair).sum(axis=1).mean()) / 2
+    if loss >= 1:
+        return 0.0
+    axis = np.eye(z.shape[1])[0]
+
+    def negative(log_kappa: float) -> float:
+        kappa = float(np.exp(log_kappa))
+        return kappa * loss + VonMisesFisher(axis, kappa).log_normalizer
+
+    found = minimize_scalar(negative, bounds=(_FLATTEST, _STEEPEST), method="bounded", options={"xatol": 1e-9})
+    if found.x > _STEEPEST - 1:
+        raise SampleError(
+            "z_a and z_b: expected two different views, got equal directions; what Z says of itself is infinite if it "
+            "has a density. Draw two views, or pass temperature"
+        )
+    return float(np.exp(found.x))
