@@ -42,7 +42,7 @@ def infonce_is_at_most_information_and_log_n(world: Task, rng: np.random.Generat
     distribution-free lower bound from N draws is O(log N) (McAllester & Stratos 2020): large information is not
     seen this way.
     """
-    value = float(contrast(_optimal_scores(world, rng)).information())
+    value = float(contrast(_optimal_scores(world, rng)).bound.value)
     return _against_both_ceilings(value, world)
 
 
@@ -59,7 +59,7 @@ def _(world: Task, rng: np.random.Generator) -> Sides:
 
 @infonce_is_at_most_information_and_log_n.control("logarithm to base 2 read as nats")
 def _(world: Task, rng: np.random.Generator) -> Sides:
-    value = float(contrast(_optimal_scores(world, rng)).information())
+    value = float(contrast(_optimal_scores(world, rng)).bound.value)
     return _against_both_ceilings(value / np.log(2), world)
 
 

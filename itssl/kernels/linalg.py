@@ -22,21 +22,6 @@ def covariance(z: Float[Any, "n d"]) -> Float[Any, "d d"]:
     return centered.T @ centered / (z.shape[0] - 1)
 
 
-def offdiagonal_energy(z: Float[Any, "n d"]) -> Float[Any, ""]:
-    """Σ_{i≠j} C_ij² of the unbiased sample covariance C, through the smaller of the two Gram matrices.
-
-    ‖ZᵀZ‖_F = ‖ZZᵀ‖_F for centered Z (Garrido et al. 2023), so the cost is O(n d min(n, d)).
-
-    >>> float(offdiagonal_energy(np.array([[0.0, 0.0], [2.0, 4.0]])))
-    32.0
-    """
-    centered = z - z.mean(0)
-    n, d = centered.shape
-    gram = centered.T @ centered if d <= n else centered @ centered.T
-    variances = (centered**2).sum(0) / (n - 1)
-    return (gram**2).sum() / (n - 1) ** 2 - (variances**2).sum()
-
-
 def log_determinant(matrix: Float[Any, "d d"]) -> Float[Any, ""]:
     """log |M| of a symmetric positive definite matrix by Cholesky; −inf where it is singular to rounding.
 

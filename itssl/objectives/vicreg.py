@@ -1,14 +1,15 @@
 """VICReg: variance, invariance and covariance terms, in the three normalizations that go by this name."""
 
-from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, get_args
 
 from jaxtyping import Float
 
-from itssl.arrays import as_matching_matrices, as_matrix
-from itssl.choices import require_known
-from itssl.estimate import Reference
-from itssl.kernels.linalg import offdiagonal_energy
+from itssl.arrays import as_matrix
+from itssl.choices import require_count, require_known
+from itssl.estimate import Bias, Reference
+from itssl.kernels.variance_covariance import variance_covariance
+from itssl.objectives.gathering import as_views
+from itssl.objectives.terms import ObjectiveTerms, Term
 
 Normalization: TypeAlias = Literal["equation", "reference", "solo"]
 NORMALIZATIONS: tuple[Normalization, ...] = get_args(Normalization)
@@ -21,24 +22,6 @@ REFERENCE = Reference(
 )  # fmt: skip
 
 
-@dataclass(frozen=True, kw_only=True)
-class VICRegTerms:
-    """The three terms, unweighted, in the stated normalization. Scalars of the kind of the embeddings.
-
-    ``bound`` is None: the weighted sum bounds no information quantity by itself.
-    """
-
-    invariance: Any
-    variance: Any
-    covariance: Any
-    normalization: Normalization
-    bound: None = None
-
-    def total(self, weights: tuple[float, float, float] = WEIGHTS) -> Any:
-        """weights · (invariance, variance, covariance); by default 25, 25, 1 of the paper."""
-        return weights[0] * self.invariance + weights[1] * self.variance + weights[2] * self.covariance
-
-
 def vicreg_terms(
     z_a: Float[Any, "n d"],
     z_b: Float[Any, "n d"],
@@ -46,7 +29,8 @@ def vicreg_terms(
     normalization: Normalization,
     gamma: float = 1.0,
     eps: float = 1e-4,
-) -> VICRegTerms:
+    gather: bool = True,
+) -> ObjectiveTerms:
     r"""VICReg's terms on a batch of paired embeddings [1]; numpy or torch, with gradients. Minimized.
 
     With v(Z) = (1/d) Σ_j max(0, γ − √(C_jj + ε)), c(Z) = (1/d) Σ_{i≠j} C_ij² and C the unbiased covariance:
@@ -60,8 +44,11 @@ def vicreg_terms(
     ============  ==============================  ==================  =============
 
     "equation" is the paper's text, "reference" its released code, "solo" the solo-learn library. There is no
-    default: the caller says which VICReg. Raises SampleError for unequal shapes or fewer than two rows,
-    UnknownNameError for another normalization.
+    default: the caller says which VICReg; :func:`convert_weights` translates. Weights are 25, 25, 1 [1]. v and c are
+    convex in C, so on n rows both lie above their population values in expectation. Gradients are written by hand and
+    can be differentiated once; time O(n d min(n, d)). ``gather``: see :func:`itssl.objectives.gathering.as_views`.
+
+    Raises SampleError for unequal shapes or fewer than two rows, UnknownNameError for another normalization.
 
     References
     ----------
@@ -74,15 +61,55 @@ def vicreg_terms(
     2.0 0.0 8.0
     """
     require_known("normalization", normalization, NORMALIZATIONS)
-    _, z_a, z_b = as_matching_matrices(z_a, z_b)
-    squared_distance = ((z_a - z_b) ** 2).sum(1).mean()
-    variance = variance_term(z_a, gamma=gamma, eps=eps) + variance_term(z_b, gamma=gamma, eps=eps)
-    return VICRegTerms(
-        invariance=squared_distance if normalization == "equation" else squared_distance / z_a.shape[1],
-        variance=variance / 2 if normalization == "reference" else variance,
-        covariance=covariance_term(z_a) + covariance_term(z_b),
-        normalization=normalization,
-    )
+    _, z_a, z_b = as_views(z_a, z_b, gather=gather)
+    n, d = z_a.shape
+    of_a, of_b = (variance_covariance(z, gamma, eps) for z in (z_a, z_b))
+    squared_distance = ((z_a - z_b) ** 2).sum() / n
+    hinge = of_a.hinge + of_b.hinge
+    per_d = "" if normalization == "equation" else "/d"
+    half = "½" if normalization == "reference" else ""
+    return ObjectiveTerms(
+        objective="VICReg",
+        n=n,
+        terms={
+            "invariance": Term(
+                value=squared_distance / d if per_d else squared_distance, weight=WEIGHTS[0], unit="z²",
+                meaning=f"E‖Z − Z'‖²{per_d}", direction=Bias.UNBIASED,
+            ),
+            "variance": Term(
+                value=hinge / 2 if half else hinge, weight=WEIGHTS[1], unit="z",
+                meaning=f"{half}(v(Z) + v(Z')), v = mean over j of max(0, γ − √(C_jj + ε))", direction=Bias.UPPER,
+            ),
+            "covariance": Term(
+                value=(of_a.energy + of_b.energy) / d, weight=WEIGHTS[2], unit="z⁴",
+                meaning="c(Z) + c(Z'), c = Σ_{i≠j} C_ij² / d", direction=Bias.UPPER,
+            ),
+        },
+        remark="The weighted sum bounds no information quantity; at unit variance the covariance term is −2/d times "
+        "the second order of log|R|.",
+        settings={"normalization": normalization, "gamma": gamma, "eps": eps},
+        reference=REFERENCE,
+    )  # fmt: skip
+
+
+def convert_weights(
+    weights: tuple[float, float, float], *, source: Normalization, target: Normalization, d: int
+) -> tuple[float, float, float]:
+    """The weights with which VICReg in ``target`` normalization is the function that ``weights`` make in ``source``.
+
+    The invariance of "equation" is d times that of the others, the variance of "reference" half that of the others.
+    Raises UnknownNameError for other normalizations, ParameterError for d < 1.
+
+    >>> convert_weights((25.0, 25.0, 1.0), source="reference", target="equation", d=50)
+    (0.5, 12.5, 1.0)
+    """
+    d = require_count("d", d)
+    factors = []
+    for name, normalization in (("source", source), ("target", target)):
+        require_known(name, normalization, NORMALIZATIONS)
+        factors.append((float(d if normalization == "equation" else 1), 0.5 if normalization == "reference" else 1.0))
+    (invariance, variance), (new_invariance, new_variance) = factors
+    return weights[0] * invariance / new_invariance, weights[1] * variance / new_variance, weights[2]
 
 
 def variance_term(z: Float[Any, "n d"], *, gamma: float = 1.0, eps: float = 1e-4) -> Float[Any, ""]:
@@ -92,9 +119,7 @@ def variance_term(z: Float[Any, "n d"], *, gamma: float = 1.0, eps: float = 1e-4
     >>> print(f"{variance_term(np.array([[0.0], [0.0]])):.2f}")
     0.99
     """
-    xp, z = as_matrix(z)
-    variances = ((z - z.mean(0)) ** 2).sum(0) / (z.shape[0] - 1)
-    return (gamma - xp.sqrt(variances + eps)).clip(0).mean()
+    return variance_covariance(as_matrix(z)[1], gamma, eps).hinge
 
 
 def covariance_term(z: Float[Any, "n d"]) -> Float[Any, ""]:
@@ -105,4 +130,4 @@ def covariance_term(z: Float[Any, "n d"]) -> Float[Any, ""]:
     16.0
     """
     _, z = as_matrix(z)
-    return offdiagonal_energy(z) / z.shape[1]
+    return variance_covariance(z, 0.0, 0.0).energy / z.shape[1]

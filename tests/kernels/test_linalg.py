@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from itssl.arrays import stream
-from itssl.kernels.linalg import covariance, log_determinant, offdiagonal_energy, whitening
+from itssl.kernels.linalg import covariance, log_determinant, whitening
+from itssl.kernels.variance_covariance import offdiagonal_energy
 
 EPS = np.finfo(float).eps
 
