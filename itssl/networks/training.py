@@ -1,81 +1,54 @@
 """Small deterministic training runs: encoder and objective in, a frozen record of the run out."""
 
 import copy
-import html
+import itertools
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+from pathlib import Path
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from itssl.arrays import SamplesLike, as_samples
 from itssl.choices import ParameterError, require_count, require_positive
+from itssl.networks.checkpoints import CheckpointError, digest, load_checkpoint, save_checkpoint
 from itssl.networks.encoders import evaluating, torch_generator
+from itssl.networks.training_run import TrainingError, TrainingInterrupted, TrainingRun
 
-Objective: TypeAlias = Callable[[Tensor, Tensor], Tensor | tuple[Tensor, Mapping[str, Any]]]
-"""(z_a, z_b) to a loss, or to a loss and a dict of scalar metrics."""
+__all__ = ["CheckpointError", "TrainingError", "TrainingInterrupted", "TrainingRun", "train"]
+
+Loss: TypeAlias = Tensor | tuple[Tensor, Mapping[str, Any]]
+
+
+@runtime_checkable
+class Learner(Protocol):
+    """What an objective with a state of its own (a predictor, a target network) is during one run: an nn.Module."""
+
+    def loss(self, encoder: nn.Module, view_a: Tensor, view_b: Tensor, /) -> Loss: ...
+    def after_step(self, encoder: nn.Module, /) -> None: ...
+
+
+@runtime_checkable
+class StatefulObjective(Protocol):
+    """An objective that makes a :class:`Learner` for a run, e.g. ``itssl.objectives.BYOL``."""
+
+    def start(self, encoder: nn.Module, /) -> Learner: ...
+
+
+Objective: TypeAlias = Callable[[Tensor, Tensor], Loss] | StatefulObjective
+"""(z_a, z_b) to a loss, or to a loss and a dict of scalar metrics; or a stateful objective."""
 Views: TypeAlias = Callable[[Tensor, torch.Generator], tuple[Tensor, Tensor]]
 """(x, generator) to two views of x, with no other source of randomness."""
 Evaluation: TypeAlias = Callable[[nn.Module], Mapping[str, float]]
 """Encoder, in evaluation mode, to named numbers."""
 
 _OWN_METRICS = ("loss", "gradient_norm", "learning_rate")
-
-
-@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class TrainingRun:
-    """What a training run left behind.
-
-    ``metrics`` holds one number per step, measured before the step was taken: "loss", "gradient_norm",
-    "learning_rate" and whatever the objective reported. ``evaluations`` holds one number per entry of
-    ``evaluation_steps``, the count of steps taken before the evaluation.
-    """
-
-    encoder: nn.Module
-    """The trained copy, in evaluation mode."""
-    metrics: Mapping[str, Float[np.ndarray, " steps"]]
-    evaluations: Mapping[str, Float[np.ndarray, " evaluations"]]
-    evaluation_steps: Int[np.ndarray, " evaluations"]
-    seed: int
-    seconds: float
-    config: Mapping[str, Any]
-
-    def __repr__(self) -> str:
-        loss = self.metrics["loss"]
-        course = f"loss {loss[0]:.4g} → {loss[-1]:.4g} in {len(loss)} steps" if len(loss) else "no steps"
-        return f"TrainingRun(seed {self.seed}: {course}, {self.seconds:.1f} s)"
-
-    def _repr_html_(self) -> str:
-        rows = [
-            f"<tr><th>{html.escape(name)}</th><td>{series[0]:.4g}</td><td>{series[-1]:.4g}</td></tr>"
-            for name, series in {**self.metrics, **self.evaluations}.items()
-            if len(series)
-        ]
-        head = f"<caption>{html.escape(repr(self))}</caption><tr><th></th><th>first</th><th>last</th></tr>"
-        return f"<table>{head}{''.join(rows)}</table>"
-
-
-class TrainingError(ValueError):
-    """Training that cannot go on; ``run`` is the record up to the last good step (None if there was none)."""
-
-    def __init__(self, message: str, run: TrainingRun | None = None) -> None:
-        super().__init__(message)
-        self.run = run
-
-
-class TrainingInterrupted(KeyboardInterrupt):
-    """The user's interrupt; ``run`` is the record up to the last finished step."""
-
-    def __init__(self, message: str, run: TrainingRun) -> None:
-        super().__init__(message)
-        self.run = run
 
 
 def train(
@@ -91,6 +64,8 @@ def train(
     weight_decay: float = 1e-4,
     evaluate: Evaluation | None = None,
     evaluate_every: int | None = None,
+    checkpoint: str | Path | None = None,
+    checkpoint_every: int | None = None,
     progress: bool = True,
 ) -> TrainingRun:
     r"""Minimize the objective over the embeddings of two views, with AdamW [1] and a cosine learning rate.
@@ -105,7 +80,9 @@ def train(
     Parameters
     ----------
     encoder: (n, D) to (n, K). Its dtype and device are those of the training.
-    objective: (z_a, z_b) to a scalar loss tensor, or to (loss, dict of scalars); the dict is recorded.
+    objective: (z_a, z_b) to a scalar loss tensor, or to (loss, dict of scalars); the dict is recorded. E.g.
+        ``itssl.objectives.minimize(vicreg_terms, normalization="reference")``. An objective with a method ``start``
+        (``itssl.objectives.BYOL``) sees views and encoder instead, and its own weights are trained too.
     data: samples of shape (n, D), e.g. ``dataset.train_x``.
     views: (x, generator) to (view_a, view_b), e.g. :class:`itssl.networks.views.AffineViews`.
     seed: names the order of the data, the views and the randomness of layers.
@@ -115,6 +92,9 @@ def train(
     evaluate: called with the encoder in evaluation mode before the first step, every ``evaluate_every`` steps
         (default: each epoch) and after the last; returns numbers by name. It does not influence the run, unless
         it changes the weights.
+    checkpoint: a file that is rewritten every ``checkpoint_every`` steps (default: each epoch) and at the end. Where
+        it exists the run goes on from it, to the weights, metrics and evaluations of a run that was never cut short;
+        a finished run is read from it. It names the arguments and the starting weights; functions only by name.
     progress: whether to show a bar on stderr.
 
     Raises
@@ -123,6 +103,7 @@ def train(
     SampleError: data is not a finite (n, D) array.
     TrainingError: the objective returned no scalar tensor with a gradient, names that change or clash, or a loss
         or gradient that is not finite.
+    CheckpointError: the checkpoint is damaged, or that of a run with other arguments, data or starting weights.
     TrainingInterrupted: on KeyboardInterrupt; a KeyboardInterrupt itself, with the record so far as ``run``.
 
     References
@@ -147,7 +128,9 @@ def train(
     steps_per_epoch = len(rows) // batch_size
     if evaluate_every is not None:
         require_count("evaluate_every", evaluate_every)
-    every = evaluate_every or steps_per_epoch
+    if checkpoint_every is not None:
+        require_count("checkpoint_every", checkpoint_every)
+    every, save_every = evaluate_every or steps_per_epoch, checkpoint_every or steps_per_epoch
     total = epochs * steps_per_epoch
     config = {
         "epochs": epochs,
@@ -161,19 +144,28 @@ def train(
     }
 
     network = copy.deepcopy(encoder).train()
-    parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    if not parameters:
+    if not any(parameter.requires_grad for parameter in network.parameters()):
         raise ParameterError("encoder: expected trainable parameters, got none; call encoder.requires_grad_(True)")
+    learner: Any = objective.start(network) if isinstance(objective, StatefulObjective) else _Stateless(objective)
+    parameters = [p for module in (network, learner) for p in module.parameters() if p.requires_grad]
     x = torch.tensor(rows, dtype=parameters[0].dtype, device=parameters[0].device)
     optimizer = torch.optim.AdamW(parameters, lr=learning_rate, weight_decay=weight_decay)
     view_draws = torch_generator(seed, "train", "views")
     steps: list[dict[str, float]] = []
     evaluations: list[tuple[int, dict[str, float]]] = []
     started = time.perf_counter()
+    file = None if checkpoint is None else Path(checkpoint)
+    identity = {
+        **{name: str(value) for name, value in config.items()},
+        "seed": str(seed),
+        "data": digest([x]),
+        "starting weights": digest([*network.state_dict().values(), *learner.state_dict().values()]),
+    }
 
     def record() -> TrainingRun:
         return TrainingRun(
             encoder=network.eval(),
+            learner=learner.eval(),
             metrics=_series(steps, _OWN_METRICS),
             evaluations=_series([values for _, values in evaluations]),
             evaluation_steps=np.array([step for step, _ in evaluations], dtype=np.int64),
@@ -189,13 +181,34 @@ def train(
             _refuse_new_names("evaluate", values, evaluations[0][1] if evaluations else values)
             evaluations.append((step, values))
 
+    def save_at(step: int) -> None:
+        if file is not None and (step % save_every == 0 or step == total):
+            modules = {"network": network, "learner": learner, "optimizer": optimizer}
+            state = {name: module.state_dict() for name, module in modules.items()} | {
+                "views": view_draws.get_state(), "layers": torch.get_rng_state(), "steps": steps,
+                "evaluations": evaluations, "seconds": time.perf_counter() - started,
+            }  # fmt: skip
+            save_checkpoint(file, identity, state)
+
     with _private_torch(seed), tqdm(total=total, disable=not progress, unit="step") as bar:
         try:
-            evaluate_at(0)
-            for step, batch in enumerate(_batches(len(x), batch_size, epochs, seed)):
+            kept = None if file is None else load_checkpoint(file, identity)
+            if kept is None:
+                evaluate_at(0)
+            else:
+                for name, module in (("network", network), ("learner", learner), ("optimizer", optimizer)):
+                    module.load_state_dict(kept[name])
+                view_draws.set_state(kept["views"])
+                torch.set_rng_state(kept["layers"])
+                steps += kept["steps"]
+                evaluations += kept["evaluations"]
+                started -= kept["seconds"]
+                bar.update(len(steps))
+            batches = itertools.islice(_batches(len(x), batch_size, epochs, seed), len(steps), None)
+            for step, batch in enumerate(batches, start=len(steps)):
                 with torch.no_grad():
                     view_a, view_b = views(x[batch.to(x.device)], view_draws)
-                loss, reported = _evaluated(objective, network(view_a), network(view_b))
+                loss, reported = _checked(learner.loss(network, view_a, view_b))
                 optimizer.zero_grad()
                 loss.backward()
                 rate = learning_rate * (1 + math.cos(math.pi * step / total)) / 2
@@ -211,10 +224,12 @@ def train(
                 for group in optimizer.param_groups:
                     group["lr"] = rate
                 optimizer.step()
+                learner.after_step(network)
                 steps.append(row)
                 bar.update()
                 bar.set_postfix(loss=row["loss"], refresh=False)
                 evaluate_at(step + 1)
+                save_at(step + 1)
         except TrainingError as error:
             error.run = record()
             raise
@@ -222,6 +237,22 @@ def train(
             message = f"interrupted after {len(steps)} of {total} steps; the record so far is the exception's .run"
             raise TrainingInterrupted(message, record()) from interrupt
     return record()
+
+
+class _Stateless(nn.Module):
+    """A function of two embeddings as a learner."""
+
+    objective: Callable[[Tensor, Tensor], Loss]
+
+    def __init__(self, objective: Callable[[Tensor, Tensor], Loss]) -> None:
+        super().__init__()
+        object.__setattr__(self, "objective", objective)  # not a submodule, should it be a module
+
+    def loss(self, encoder: nn.Module, view_a: Tensor, view_b: Tensor) -> Any:
+        return self.objective(encoder(view_a), encoder(view_b))
+
+    def after_step(self, encoder: nn.Module) -> None:
+        """Nothing moves."""
 
 
 @contextmanager
@@ -244,9 +275,8 @@ def _batches(n: int, batch_size: int, epochs: int, seed: int) -> Iterator[Int[Te
         yield from torch.randperm(n, generator=generator)[: n - n % batch_size].split(batch_size)
 
 
-def _evaluated(objective: Objective, z_a: Tensor, z_b: Tensor) -> tuple[Tensor, dict[str, float]]:
+def _checked(answer: Any) -> tuple[Tensor, dict[str, float]]:
     """The loss, checked, and the other metrics as numbers."""
-    answer = objective(z_a, z_b)
     loss, reported = answer if isinstance(answer, tuple) else (answer, {})
     if not isinstance(loss, Tensor) or loss.numel() != 1 or not loss.requires_grad:
         shape = f" of shape {tuple(loss.shape)}, requires_grad={loss.requires_grad}" if isinstance(loss, Tensor) else ""
