@@ -151,10 +151,10 @@ def _pairwise(z: Samples, noise_std: float) -> EntropyPiece:
 
 
 def _gaussian_influence(z: Samples, cov: Float[np.ndarray, "d d"], *, ridge: float = 0.0) -> Float[np.ndarray, " n"]:
-    """½ (δᵀ(C + rI)⁻¹δ − tr (C + rI)⁻¹C) for each row: the derivative of ½ log|C + rI| in the weight of the row."""
+    """½ (n/(n−1) δᵀ(C + rI)⁻¹δ − tr (C + rI)⁻¹C) for each row: the derivative of ½ log|C + rI| in its weight."""
     centered = z - z.mean(axis=0)
     white = np.linalg.solve(np.linalg.cholesky(cov + ridge * np.eye(len(cov))), centered.T)
-    influence = 0.5 * np.square(white).sum(axis=0)
+    influence = 0.5 * len(z) / (len(z) - 1) * np.square(white).sum(axis=0)
     return influence - influence.mean()
 
 

@@ -8,7 +8,7 @@ from jaxtyping import Float
 
 from itssl.arrays import SampleError, Samples
 from itssl.distributions.von_mises_fisher import VonMisesFisher
-from itssl.kernels.linalg import LOG_2PI, log_determinant
+from itssl.kernels.linalg import LOG_2PI, singular_threshold
 from itssl.kernels.pairwise import log_kernel_sums
 
 Family: TypeAlias = Literal["isotropic", "diagonal", "full", "vmf"]
@@ -138,17 +138,24 @@ def _regression(z: Samples, z_pair: Samples, noise_var: float) -> ConditionalDen
     slope, *_ = np.linalg.lstsq(z_pair - middle, z - z.mean(axis=0), rcond=None)
     offset = z.mean(axis=0) - middle @ slope
     rest = z - z_pair @ slope - offset
-    cov = rest.T @ rest / (n - d - 1) + noise_var * np.eye(d)
-    log_det = float(log_determinant(cov))
-    if not np.isfinite(log_det):
+    if not noise_var and _rounded_away(rest, z):
         raise SampleError(
             "z_a and z_b: expected residuals with a density, got a direction of z_a that is a linear function of z_b "
-            "to rounding; the information is then infinite. Draw two views, or state noise_std"
+            "or of its rest; information or entropy is infinite. Draw two views, or state noise_std"
         )
+    cov = rest.T @ rest / (n - d - 1) + noise_var * np.eye(d)
+    factor = np.linalg.cholesky(cov)
+    log_det = 2 * float(np.log(np.diagonal(factor)).sum())
     return ConditionalDensity(
         text="N(z; Bz' + c, S), regression of z on z'", log_peak=-0.5 * (d * LOG_2PI + log_det),
-        whitener=np.linalg.inv(np.linalg.cholesky(cov)).T, slope=slope, offset=offset,
+        whitener=np.linalg.inv(factor).T, slope=slope, offset=offset,
     )  # fmt: skip
+
+
+def _rounded_away(rest: Samples, z: Samples) -> bool:
+    """Whether a direction of the residuals, in units of the columns of z, is below the rounding of z."""
+    values = np.linalg.svd(rest / z.std(axis=0), compute_uv=False)
+    return bool(values[-1] <= 8 * singular_threshold(*z.shape) * np.sqrt(len(z)))
 
 
 def _concentration(z: Samples, z_pair: Samples) -> float:

@@ -234,7 +234,7 @@ def information_bound(
             math.log(prototypes),
             f"log N of {prototypes} prototypes, given which views are independent",
         )
-    warnings = h.warnings + _warnings(value.value, cap, prototypes, valid, reason)
+    warnings = h.warnings + _warnings(value.value, cap, prototypes, valid, reason, by_aggregate)
     if q == "full":
         warnings += covariance_warnings(n - n // folds, 2 * d, name="z_a and z_b")
     value = replace(value, bias=Bias.LOWER if valid else Bias.UNKNOWN, warnings=warnings)
@@ -360,7 +360,7 @@ def _judged(h: Estimate, by_aggregate: bool, name: str, candidates: int) -> tupl
 
 
 def _warnings(
-    value: float, cap: float, prototypes: int | None, valid: bool, reason: str
+    value: float, cap: float, prototypes: int | None, valid: bool, reason: str, by_aggregate: bool
 ) -> tuple[EstimateWarning, ...]:
     found = []
     if not valid:
@@ -379,7 +379,7 @@ def _warnings(
                 cure="h is too large, the assumption fails, or the error is large: compare with entropy=\"kde\"",
             )
         ]  # fmt: skip
-    elif value > cap:
+    elif value > cap and not by_aggregate:  # there it is rounding
         found += [
             EstimateWarning(
                 code="above_log_rows",
