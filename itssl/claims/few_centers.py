@@ -84,9 +84,9 @@ def _scattered(n: int, k: int, rng: np.random.Generator) -> Clusters:
 
 
 def _filled_up(rng: np.random.Generator) -> Clusters:
-    """Three centers in R^8, and within them what makes Σ_Z isotropic."""
+    """Three centers in R^8, and within them what makes Σ_Z isotropic: positive definite, as Kb = 16 is large enough."""
     bare = _simplex(3, 8, rng)
-    total = 0.5 + bare.trace / 8
+    total = 2.0 + bare.trace / 8
     return Clusters(centers=bare.centers, within=total * np.eye(8) - bare.between)
 
 
