@@ -42,6 +42,19 @@ def require_count(argument: str, value: object, *, minimum: int = 1) -> int:
     return int(value)
 
 
+def require_nonnegative(argument: str, value: object) -> float:
+    """value as a float; ParameterError unless it is a finite real number (numpy's too) of at least zero.
+
+    >>> require_nonnegative("eps", -1.0)
+    Traceback (most recent call last):
+    ...
+    itssl.choices.ParameterError: eps: expected a finite number >= 0, got -1.0
+    """
+    if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= float(value) < float("inf"):
+        raise ParameterError(f"{argument}: expected a finite number >= 0, got {value!r}")
+    return float(value)
+
+
 def require_positive(argument: str, value: object) -> float:
     """value as a float; ParameterError unless it is a finite real number (numpy's too) above zero.
 

@@ -19,7 +19,8 @@ def variance_covariance(z: Float[Any, "n d"], gamma: float, eps: float) -> Sprea
     """Hinge and off-diagonal energy of the unbiased covariance C of z, numpy or torch.
 
     The energy is that of the smaller Gram matrix, ‖ZᵀZ‖_F = ‖ZZᵀ‖_F for centered Z (Garrido et al. 2023), so the cost
-    is O(n d min(n, d)). For tensors the gradient is written by hand: with s_j = √(C_jj + ε) and G the Gram matrix,
+    is O(n d min(n, d)); for d ≤ n only what is off the diagonal is summed, and nothing cancels. For tensors the
+    gradient is written by hand: with s_j = √(C_jj + ε) and G the Gram matrix,
 
     ∂hinge/∂Z = −Z diag(1[s < γ]/s) / (d(n−1)),  ∂energy/∂Z = 4 G Z/(n−1)² − 4 Z diag(C_jj)/(n−1),
 
@@ -39,10 +40,13 @@ def _forward(z: Any, gamma: float, eps: float) -> tuple[Any, ...]:
     centered = z - z.mean(0)
     variances = (centered * centered).sum(0) / (n - 1)
     std = (variances + eps) ** 0.5
-    gram = centered.T @ centered if d <= n else centered @ centered.T
-    flat = gram.reshape(-1)
-    energy = flat @ flat / (n - 1) ** 2 - variances @ variances
-    return (gamma - std).clip(0).mean(), energy, centered, variances, std, gram
+    flat = (centered.T @ centered if d <= n else centered @ centered.T).reshape(-1)
+    if d <= n:
+        flat[:: d + 1] = 0
+    energy = flat @ flat / (n - 1) ** 2
+    if d > n:
+        energy = energy - variances @ variances
+    return (gamma - std).clip(0).mean(), energy, centered, variances, std, flat.reshape(min(n, d), -1)
 
 
 @cache
@@ -70,12 +74,13 @@ def _differentiable() -> Any:
             active = (std < ctx.gamma).to(std)
             # std is 0 only where ε = 0 and the column is constant; its rows are 0 there, and so is the gradient.
             slope = torch.where(std > 0, active / std, torch.zeros_like(std)) / (d * (n - 1))
-            column = -of_hinge * slope - 4 * of_energy * variances / (n - 1)
+            column = -of_hinge * slope
             factor = 4 * of_energy / (n - 1) ** 2
-            if d <= n:
+            if d <= n:  # gram has no diagonal
                 gram = factor * gram
                 gram.diagonal().add_(column)
                 return centered @ gram, None, None
+            column = column - 4 * of_energy * variances / (n - 1)
             return torch.addmm(centered * column, gram * factor, centered), None, None
 
     return VarianceCovariance

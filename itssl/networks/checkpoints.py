@@ -1,5 +1,6 @@
 """The state of a training run in one file: written whole or not at all, and refused unless it is that run's."""
 
+import glob
 import hashlib
 import os
 import pickle
@@ -21,7 +22,8 @@ class CheckpointError(ValueError):
 def save_checkpoint(path: Path, identity: Mapping[str, str], state: Mapping[str, Any]) -> None:
     """Write the state (tensors, numbers, strings, lists and dicts) of the run named by ``identity`` to ``path``.
 
-    The file appears by renaming a complete one, so that being killed leaves the previous checkpoint.
+    The file appears by renaming a complete one, so that being killed leaves the previous checkpoint; what a killed
+    process left unfinished is removed. One process at a time writes to a path.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -35,7 +37,8 @@ def save_checkpoint(path: Path, identity: Mapping[str, str], state: Mapping[str,
         torch.save({"format": _FORMAT, "identity": dict(identity), "state": dict(state)}, unfinished)
         os.replace(unfinished, path)
     finally:
-        unfinished.unlink(missing_ok=True)
+        for leftover in path.parent.glob(f"{glob.escape(path.name)}.*.unfinished"):
+            leftover.unlink(missing_ok=True)
 
 
 def load_checkpoint(path: Path, identity: Mapping[str, str]) -> dict[str, Any] | None:

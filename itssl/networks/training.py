@@ -1,8 +1,10 @@
 """Small deterministic training runs: encoder and objective in, a frozen record of the run out."""
 
 import copy
+import hashlib
 import itertools
 import math
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -16,7 +18,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from itssl.arrays import SamplesLike, as_samples
-from itssl.choices import ParameterError, require_count, require_positive
+from itssl.choices import ParameterError, require_count, require_nonnegative, require_positive
 from itssl.networks.checkpoints import CheckpointError, digest, load_checkpoint, save_checkpoint
 from itssl.networks.encoders import evaluating, torch_generator
 from itssl.networks.training_run import TrainingError, TrainingInterrupted, TrainingRun
@@ -94,7 +96,8 @@ def train(
         it changes the weights.
     checkpoint: a file that is rewritten every ``checkpoint_every`` steps (default: each epoch) and at the end. Where
         it exists the run goes on from it, to the weights, metrics and evaluations of a run that was never cut short;
-        a finished run is read from it. It names the arguments and the starting weights; functions only by name.
+        a finished run is read from it. It names the arguments, the layers as printed and the starting weights;
+        functions only by name.
     progress: whether to show a bar on stderr.
 
     Raises
@@ -118,11 +121,9 @@ def train(
     (['loss', 'gradient_norm', 'learning_rate'], True)
     """
     rows = as_samples(data, name="data")
-    require_count("epochs", epochs)
-    require_count("batch_size", batch_size, minimum=2)
-    require_positive("learning_rate", learning_rate)
-    if not (math.isfinite(weight_decay) and weight_decay >= 0):
-        raise ParameterError(f"weight_decay: expected a finite number >= 0, got {weight_decay!r}; 0 switches it off")
+    epochs, batch_size = require_count("epochs", epochs), require_count("batch_size", batch_size, minimum=2)
+    learning_rate = require_positive("learning_rate", learning_rate)
+    weight_decay = require_nonnegative("weight_decay", weight_decay)
     if batch_size > len(rows):
         raise ParameterError(f"batch_size: expected at most the {len(rows)} rows of data, got {batch_size}; lower it")
     steps_per_epoch = len(rows) // batch_size
@@ -158,6 +159,8 @@ def train(
     identity = {
         **{name: str(value) for name, value in config.items()},
         "seed": str(seed),
+        "evaluate": "None" if evaluate is None else _name(evaluate),
+        "layers": hashlib.blake2b(_name(network, learner).encode(), digest_size=12).hexdigest(),
         "data": digest([x]),
         "starting weights": digest([*network.state_dict().values(), *learner.state_dict().values()]),
     }
@@ -312,5 +315,7 @@ def _series(rows: list[dict[str, float]], names: tuple[str, ...] = ()) -> dict[s
     return series
 
 
-def _name(function: object) -> str:
-    return getattr(function, "__qualname__", None) or repr(function)
+def _name(*things: object) -> str:
+    """What they are called, the same in every process."""
+    names = [getattr(thing, "__qualname__", None) or repr(thing) for thing in things]
+    return re.sub(r" at 0x[0-9a-fA-F]+", "", "; ".join(names))

@@ -153,8 +153,10 @@ def on_sphere(xp: ModuleType, z: Float[Any, "n d"]) -> Float[Any, "n d"]:
     array([[0.6, 0.8],
            [0. , 0. ]])
     """
-    squares = (z**2).sum(1)
-    return z / xp.sqrt(xp.where(squares > 0, squares, xp.ones_like(squares)))[:, None]
+    largest = abs(z).max(1) if xp is np else abs(z).detach().amax(1)
+    zero = (largest == 0)[:, None]
+    z = z / xp.where(zero, xp.ones_like(z[:, :1]), largest[:, None])  # so that no square over- or underflows
+    return xp.where(zero, xp.zeros_like(z), z / xp.sqrt((z**2).sum(1)[:, None] + zero))
 
 
 def _classification(

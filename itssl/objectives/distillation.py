@@ -42,7 +42,7 @@ def byol_terms(
     >>> print(byol_terms(z, z, target_a=z, target_b=z, predictor=lambda z: -z).total())
     8.0
     """
-    as_matching_matrices(z_a, z_b)
+    as_views(z_a, z_b, gather=gather)  # refused on all processes, or on none: a lone error leaves the others waiting
     xp, p_a, p_b = as_views(predictor(z_a), predictor(z_b), gather=gather)
     if is_torch(target_a):
         target_a, target_b = target_a.detach(), target_b.detach()

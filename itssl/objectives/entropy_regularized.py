@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from itssl.arrays import SampleError
-from itssl.choices import ParameterError, require_positive
+from itssl.choices import require_count, require_positive
 from itssl.estimate import Bias, Reference
 from itssl.estimators.log_determinant import logdet_capacity
 from itssl.kernels.linalg import LOG_2PI
@@ -235,7 +235,7 @@ def corinfomax_terms(
         terms={
             "log_determinant": Term(
                 value=-2 * (capacity + d * float(np.log(eps)) ), weight=1.0, unit="nats",
-                meaning="−log|R_a + εI| − log|R_b + εI|",
+                meaning="−log|R_a + εI| − log|R_b + εI|", direction=Bias.UPPER,
             ),
             "invariance": Term(
                 value=2 / eps * ((z_a - z_b) ** 2).sum() / n, weight=1.0, unit="nats", meaning="(2/ε) E‖Z − Z'‖²",
@@ -276,8 +276,7 @@ def mec_terms(
     -2.7726 = -2.7726
     """
     distortion = require_positive("distortion", distortion)
-    if order is not None and (isinstance(order, bool) or not isinstance(order, int) or order < 1):
-        raise ParameterError(f"order: expected an integer >= 1 or None, got {order!r}")
+    order = None if order is None else require_count("order", order)
     xp, z_a, z_b = as_views(z_a, z_b, gather=gather)
     n, d = z_a.shape
     a, b = on_sphere(xp, z_a), on_sphere(xp, z_b)

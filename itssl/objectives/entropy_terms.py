@@ -30,7 +30,7 @@ def logdet_term(z_a: Float[Any, "n d"], z_b: Float[Any, "n d"], *, beta: float, 
     """−h of the Gaussian with covariance C + I/β, mean over the views, in nats; 1/β is the variance of the noise.
 
     ½ log((2πe)^d |C + I/β|) = ½ log|I + βC| + (d/2) log(2πe/β) lies above h(Z + N(0, I/β)) at the population
-    covariance [1, 2]; on n rows the log-determinant is concave in C and so lies below its population value.
+    covariance [1, 2]. The log-determinant is concave in C, so that on n rows the term lies above its population value.
 
     References
     ----------
@@ -45,7 +45,8 @@ def logdet_term(z_a: Float[Any, "n d"], z_b: Float[Any, "n d"], *, beta: float, 
     d = z_a.shape[1]
     capacity = (logdet_capacity(z_a, beta=beta) + logdet_capacity(z_b, beta=beta)) / 2
     value = -(capacity + d / 2 * (LOG_2PI + 1 - float(np.log(beta))))
-    return Term(value=value, weight=weight, unit="nats", meaning="−½ log((2πe)^d |C + I/β|), mean of both views")
+    meaning = "−½ log((2πe)^d |C + I/β|), mean of both views"
+    return Term(value=value, weight=weight, unit="nats", meaning=meaning, direction=Bias.UPPER)
 
 
 def pairdist_term(

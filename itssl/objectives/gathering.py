@@ -41,12 +41,15 @@ def gathered(z: Float[Any, "n d"]) -> Float[Any, "N d"]:
     import torch
     import torch.distributed as dist
 
-    shape = torch.tensor([z.ndim, *z.shape, *[0] * (2 - z.ndim)][:3], device=z.device)
-    shapes = [torch.empty_like(shape) for _ in range(dist.get_world_size())]
-    dist.all_gather(shapes, shape)
-    if any(not torch.equal(shape, other) for other in shapes):
-        held = ", ".join(str(tuple(other[1:].tolist())) for other in shapes)
-        raise SampleError(f"z: expected one shape on all processes, got {held}; drop the last incomplete batch")
+    shape = torch.tensor([z.ndim, *z.shape, -1, -1][:3], device=z.device)
+    found = [torch.empty_like(shape) for _ in range(dist.get_world_size())]
+    dist.all_gather(found, shape)
+    shapes = [tuple(other.tolist()) for other in found]
+    if len(set(shapes)) > 1 or z.ndim != 2:
+        held = ", ".join(str(sizes) if axes == 2 else f"{axes} axes" for axes, *sizes in shapes)
+        raise SampleError(
+            f"z: expected one shape (n, d) on all processes, got {held}; drop the last, incomplete batch of an epoch"
+        )
     return _rows_of_all().apply(z)
 
 

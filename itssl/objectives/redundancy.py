@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from itssl.arrays import SampleError
+from itssl.choices import ParameterError, require_count, require_nonnegative
 from itssl.estimate import Reference
 from itssl.kernels.linalg import covariance, log_determinant
 from itssl.objectives.contrastive import on_sphere
@@ -30,7 +31,7 @@ def barlow_twins_terms(
 
     R_ij = (1/n) Σ_b â_bi b̂_bj with columns centered and divided by √(variance + ε), variances over n as in the batch
     normalization of the released code. Weights 1 and 0.0051 (the released code's; the paper's text says 5e-3).
-    Numpy or torch; time O(n d min(n, d)). Raises SampleError for inadmissible embeddings.
+    Numpy or torch; time O(n d min(n, d)). Raises SampleError for inadmissible embeddings, ParameterError for eps < 0.
 
     References
     ----------
@@ -41,6 +42,7 @@ def barlow_twins_terms(
     >>> float(terms.invariance), float(terms.redundancy)
     (8.0, 0.0)
     """
+    eps = require_nonnegative("eps", eps)
     xp, z_a, z_b = as_views(z_a, z_b, gather=gather)
     n, d = z_a.shape
     a, b = _standardized(xp, z_a, eps), _standardized(xp, z_b, eps)
@@ -77,7 +79,8 @@ def wmse_terms(
     for that (the remainder of n / group is left out). Numpy or torch.
 
     Raises SampleError for inadmissible embeddings, for groups of at most d rows without ridge, and for a covariance
-    that is singular to rounding (collapse: there is nothing to whiten).
+    that is singular to rounding (collapse: there is nothing to whiten); ParameterError unless ridge is from 0 to 1 and
+    group an integer.
 
     References
     ----------
@@ -87,9 +90,11 @@ def wmse_terms(
     >>> print(f"{abs(wmse_terms(z, 5 * z + 1).total()):.3f}")
     0.000
     """
+    if require_nonnegative("ridge", ridge) > 1:
+        raise ParameterError(f"ridge: expected a number from 0 to 1, got {ridge!r}; 1 whitens nothing")
     xp, z_a, z_b = as_views(z_a, z_b, gather=gather)
     n, d = z_a.shape
-    rows = n if group is None else group
+    rows = n if group is None else require_count("group", group, minimum=2)
     if not (d < rows <= n or (ridge > 0 and 2 <= rows <= n)):
         raise SampleError(
             f"z_a and z_b: expected more than d = {d} rows to whiten (group={group}, n={n}), and no more than there "

@@ -1,8 +1,10 @@
 """What every objective returns: named terms to be minimized, with their units, and the bound they form, if any."""
 
 import html
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from numbers import Real
 from typing import Any
 
 from itssl.arrays import on_host
@@ -133,7 +135,8 @@ class Objective:
 
     def __repr__(self) -> str:
         chosen = dict(self.options) | ({} if self.weights is None else {"weights": self.weights})
-        return f"{self.function.__name__}({', '.join(f'{k}={v!r}' for k, v in chosen.items())})"
+        name = getattr(self.function, "__name__", None) or repr(self.function)
+        return f"{name}({', '.join(f'{k}={v!r}' for k, v in chosen.items())})"
 
 
 def minimize(function: Callable[..., ObjectiveTerms], *, weights: Weights | None = None, **options: Any) -> Objective:
@@ -152,10 +155,15 @@ def chosen_weights(defaults: Mapping[str, float], weights: Weights | None) -> di
     if isinstance(weights, Mapping):
         for name in weights:
             require_known("weights", name, defaults)
-        return {**defaults, **weights}
-    if len(weights) != len(defaults):
+        chosen = {**defaults, **weights}
+    elif len(weights) == len(defaults):
+        chosen = dict(zip(defaults, weights, strict=True))
+    else:
         raise ParameterError(f"weights: expected {len(defaults)} numbers for {', '.join(defaults)}, got {weights!r}")
-    return dict(zip(defaults, weights, strict=True))
+    for name, weight in chosen.items():
+        if not isinstance(weight, Real) or not math.isfinite(weight):
+            raise ParameterError(f"weights: expected a finite number for {name!r}, got {weight!r}")
+    return {name: float(weight) for name, weight in chosen.items()}
 
 
 def _number(value: Any) -> float:

@@ -5,7 +5,7 @@ from typing import Any, Literal, TypeAlias, get_args
 from jaxtyping import Float
 
 from itssl.arrays import as_matrix
-from itssl.choices import require_count, require_known
+from itssl.choices import require_count, require_known, require_nonnegative
 from itssl.estimate import Bias, Reference
 from itssl.kernels.variance_covariance import variance_covariance
 from itssl.objectives.gathering import as_views
@@ -48,7 +48,8 @@ def vicreg_terms(
     convex in C, so on n rows both lie above their population values in expectation. Gradients are written by hand and
     can be differentiated once; time O(n d min(n, d)). ``gather``: see :func:`itssl.objectives.gathering.as_views`.
 
-    Raises SampleError for unequal shapes or fewer than two rows, UnknownNameError for another normalization.
+    Raises SampleError for unequal shapes or fewer than two rows, UnknownNameError for another normalization,
+    ParameterError for a negative gamma or eps.
 
     References
     ----------
@@ -61,6 +62,7 @@ def vicreg_terms(
     2.0 0.0 8.0
     """
     require_known("normalization", normalization, NORMALIZATIONS)
+    gamma, eps = require_nonnegative("gamma", gamma), require_nonnegative("eps", eps)
     _, z_a, z_b = as_views(z_a, z_b, gather=gather)
     n, d = z_a.shape
     of_a, of_b = (variance_covariance(z, gamma, eps) for z in (z_a, z_b))
@@ -119,6 +121,7 @@ def variance_term(z: Float[Any, "n d"], *, gamma: float = 1.0, eps: float = 1e-4
     >>> print(f"{variance_term(np.array([[0.0], [0.0]])):.2f}")
     0.99
     """
+    gamma, eps = require_nonnegative("gamma", gamma), require_nonnegative("eps", eps)
     return variance_covariance(as_matrix(z)[1], gamma, eps).hinge
 
 
