@@ -176,6 +176,11 @@ def test_rectangles_stay_inside():
     assert ((width == 1) | (height == 1)).any()
 
 
+def test_crops_at_the_border_are_not_dimmed():
+    view = Crop(area=(0.1, 0.5)).draw(torch.ones(300, 64, dtype=torch.float64), torch_generator(0, "crop"))
+    torch.testing.assert_close(view, torch.ones_like(view), rtol=0, atol=10 * np.finfo(float).eps)
+
+
 def test_flip_turns_with_its_probabilities_and_every_channel_alike():
     n, image = 4000, (2, 3, 4)
     x = pictures(1, image).expand(n, -1)
