@@ -14,6 +14,9 @@ from itssl.evaluation.spectrum import exponential_entropy, rankme
 
 Collapse: TypeAlias = Literal["none", "dimensional", "complete"]
 
+NEAR = 1e-2
+"""Standard deviations up to this one are called close to complete collapse where 1 is aimed at."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class CollapseReport:
@@ -69,6 +72,11 @@ class CollapseReport:
                 f"rank {self.rank} of {self.attainable_rank}: a hinge on each standard deviation does not see this, "
                 "correlated columns satisfy it; a covariance penalty or a log-determinant does, but the latter has no "
                 "gradient along a direction that is missing exactly"
+            )
+        if self.largest_std <= NEAR:
+            found.append(
+                f"no standard deviation is above {self.largest_std:.2g}: for objectives that aim at 1 this is close to "
+                "complete collapse, where a log-determinant pushes apart far harder than a hinge (claim C29)"
             )
         if self.n <= self.d:
             found.append(

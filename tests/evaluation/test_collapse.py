@@ -8,8 +8,9 @@ import torch
 
 from itssl.arrays import SampleError, stream
 from itssl.choices import ParameterError
-from itssl.estimators.log_determinant import logdet_capacity
+from itssl.estimators.log_determinant import logdet_capacity, logdet_entropy
 from itssl.evaluation import collapse_report, effective_rank, numerical_rank, rankme
+from itssl.evaluation.collapse import NEAR
 from itssl.objectives.vicreg import covariance_term, variance_term
 
 
@@ -117,6 +118,15 @@ def test_a_missing_direction_gets_no_gradient_from_the_log_determinant():
     push = gradient(TERMS["log-determinant"], z)
     assert np.abs(push @ missing).max() <= 1000 * np.finfo(float).eps * np.abs(push).max()
     assert np.abs(gradient(TERMS["hinge"], 0.1 * z) @ missing).max() > 1e-6
+
+
+@pytest.mark.parametrize("std", [1e-4, 1e-3, 1e-2])
+def test_near_collapse_the_log_determinant_pushes_far_harder_as_the_report_says(std):
+    z = 0.9 * std * cloud(200, 3)
+    assert "a log-determinant pushes apart far harder than a hinge" in collapse_report(z).remarks[0]
+    assert collapse_report(z).verdict == "none"
+    assert np.linalg.norm(gradient(logdet_entropy, z)) > 100 * np.linalg.norm(gradient(variance_term, z))
+    assert collapse_report(2 * NEAR * cloud(200, 3)).remarks == ()
 
 
 def test_text_html_and_dict():
