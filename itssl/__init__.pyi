@@ -56,6 +56,10 @@ from .evaluation.assess import assess as assess
 from .evaluation.assessment import Assessment as Assessment
 from .evaluation.convergence import Convergence as Convergence
 from .evaluation.convergence import convergence as convergence
+from .evaluation.decomposition import Decomposition as Decomposition
+from .evaluation.decomposition import decompose as decompose
+from .evaluation.information_bound import InformationBound as InformationBound
+from .evaluation.information_bound import information_bound as information_bound
 from .networks.truth_networks import truth_networks as truth_networks
 
 __version__: str

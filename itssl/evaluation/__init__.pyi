@@ -1,7 +1,12 @@
 from . import assess as assess
 from . import assessment as assessment
+from . import bound_entropy as bound_entropy
+from . import bound_surrogates as bound_surrogates
 from . import collapse as collapse
+from . import conditional_density as conditional_density
 from . import convergence as convergence
+from . import decomposition as decomposition
+from . import information_bound as information_bound
 from . import normality as normality
 from . import overlap as overlap
 from . import paired as paired
@@ -9,6 +14,9 @@ from . import probes as probes
 from . import spectrum as spectrum
 from .collapse import CollapseReport as CollapseReport
 from .collapse import collapse_report as collapse_report
+from .decomposition import Decomposition as Decomposition
+from .decomposition import decompose as decompose
+from .information_bound import InformationBound as InformationBound
 from .paired import PairedDifference as PairedDifference
 from .paired import paired_difference as paired_difference
 from .probes import few_shot_probe as few_shot_probe

@@ -77,7 +77,6 @@ def moment_pieces(a: Samples, b: Samples, gamma: float, eps: float) -> MomentPie
     short = [np.maximum(0, gamma - root) for root in rooted]
     up = np.concatenate([-lack - np.log(view.std) for lack, view in zip(short, views, strict=True)])
     products = np.concatenate([np.outer(s, s)[~np.eye(d, dtype=bool)] for s in std])
-    above = int((np.concatenate([view.std for view in views]) > 1).sum())
     return MomentPieces(
         std=std[0],
         information=Piece(
@@ -106,7 +105,8 @@ def moment_pieces(a: Samples, b: Samples, gamma: float, eps: float) -> MomentPie
         ),
         of_hinge=(
             direction(up),
-            f"√c − 1 ≥ ½ log c, but the hinge is flat above γ = {gamma:g}; {above} of {2 * d} variances exceed 1",
+            f"above ½ log c for {int((up >= 0).sum())} of {2 * d} variances of both views, below for the others (at "
+            "γ = 1 these are c ≤ 1 and c > 1); flat above γ",
         ),
     )  # fmt: skip
 

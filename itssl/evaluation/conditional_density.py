@@ -1,7 +1,7 @@
 """Conditional densities q(z|z') of one view given the other: normalized, with few parameters, fitted in closed form."""
 
-from dataclasses import dataclass
-from typing import Literal, TypeAlias, get_args
+from dataclasses import dataclass, replace
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 from jaxtyping import Float
@@ -14,6 +14,8 @@ from itssl.kernels.pairwise import log_kernel_sums
 Family: TypeAlias = Literal["isotropic", "diagonal", "full", "vmf"]
 FAMILIES: tuple[Family, ...] = get_args(Family)
 _FLATTEST, _STEEPEST = -7.0, 35.0  # of log κ
+_ROWS_FOR_WIDTH = 256
+_WIDTHS = (-2.0, 6.0)  # of log width, relative to the likeliest
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -29,6 +31,7 @@ class ConditionalDensity:
     whitener: Float[np.ndarray, "..."]
     slope: Float[np.ndarray, "d d"] | None = None
     offset: Float[np.ndarray, " d"] | float = 0.0
+    on_sphere: bool = False
 
     def residual(self, z: Samples, z_pair: Samples) -> Samples:
         """(z − z'B − c) W, row by row."""
@@ -46,18 +49,25 @@ class ConditionalDensity:
         trace = float(np.square(self.whitener).sum()) * (d if self.whitener.ndim == 0 else 1)
         return self.log_peak - 0.5 * (spread + noise_var * trace)
 
-    def log_aggregate(self, z: Samples, z_pair: Samples) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
-        """log (1/n) Σ_j q(z_i|z'_j) for each row z_i, and Σ_i q(z_i|z'_j)/Σ_k q(z_i|z'_k) for each candidate j.
+    def log_aggregate(self, z: Samples, z_pair: Samples) -> Float[np.ndarray, " n"]:
+        """log (1/n) Σ_j q(z_i|z'_j) for each row z_i.
 
         >>> z = np.array([[0.0], [9.0]])
-        >>> log_means, shares = isotropic(1.0, d=1).log_aggregate(z, z)
-        >>> print(np.exp(log_means) * 2 * np.sqrt(2 * np.pi), shares)
-        [1. 1.] [1. 1.]
+        >>> print(np.exp(isotropic(1.0, d=1).log_aggregate(z, z)) * 2 * np.sqrt(2 * np.pi))
+        [1. 1.]
         """
-        rows, candidates = self._white(z), self._white(self._center(z_pair))
-        log_sums = log_kernel_sums(rows, candidates, np.zeros(len(z)))
-        shares = np.exp(log_kernel_sums(candidates, rows, -log_sums))
-        return self.log_peak + log_sums - float(np.log(len(z))), shares
+        log_sums = log_kernel_sums(self._white(z), self._white(self._center(z_pair)), np.zeros(len(z)))
+        return self.log_peak + log_sums - float(np.log(len(z)))
+
+    def shares(self, z: Samples, z_pair: Samples) -> Float[np.ndarray, " n"]:
+        """Σ_i q(z_i|z'_j)/Σ_k q(z_i|z'_k) for each candidate z'_j: the weight it has in all aggregates together.
+
+        >>> z = np.array([[0.0], [9.0]])
+        >>> isotropic(1.0, d=1).shares(z, z)
+        array([1., 1.])
+        """
+        log_sums = self.log_aggregate(z, z_pair) - self.log_peak + float(np.log(len(z)))
+        return np.exp(log_kernel_sums(self._white(self._center(z_pair)), self._white(z), -log_sums))
 
     def _center(self, z_pair: Samples) -> Samples:
         return (z_pair if self.slope is None else z_pair @ self.slope) + self.offset
@@ -87,7 +97,7 @@ def von_mises_fisher(concentration: float, *, d: int) -> ConditionalDensity:
     law = VonMisesFisher(np.eye(d)[0], concentration)
     return ConditionalDensity(
         text=f"von Mises–Fisher(z'), κ = {concentration:.4g}", log_peak=-law.log_normalizer,
-        whitener=np.asarray(concentration**0.5),
+        whitener=np.asarray(concentration**0.5), on_sphere=True,
     )  # fmt: skip
 
 
@@ -125,6 +135,39 @@ def fit(family: Family, z: Samples, z_pair: Samples, *, noise_var: float = 0.0) 
         text=f"N(z; z', diag σ_j²), σ_j = {std.min():.4g} to {std.max():.4g}",
         log_peak=-d * LOG_2PI / 2 - float(np.log(std).sum()), whitener=1 / std,
     )  # fmt: skip
+
+
+def widened_for_contrast(q: ConditionalDensity, z: Samples, z_pair: Samples) -> ConditionalDensity:
+    r"""q of the width at which (1/n) Σ_i log [q(z_i|z'_i) / (1/n) Σ_j q(z_i|z'_j)] is largest on these rows.
+
+    The likeliest width is best for E log q; for InfoNCE, where q also stands for the entropy, it is often far too
+    narrow: many dimensions tell pairs apart at once, and few pairs that agree badly cost most. Of more than 256 rows
+    evenly spaced ones are used.
+
+    >>> z, z_pair = np.random.default_rng(0).normal(size=(2, 50, 1))
+    >>> widened_for_contrast(isotropic(1.0, d=1), z, z_pair).text
+    "N(z; z', σ²I), σ = 1, widened 402-fold for InfoNCE"
+    """
+    from scipy.optimize import minimize_scalar
+
+    d, every = z.shape[1], -(-len(z) // _ROWS_FOR_WIDTH)
+    z, z_pair = z[::every], z_pair[::every]
+
+    def of_width(log_width: float) -> ConditionalDensity:
+        width = float(np.exp(log_width))
+        if q.on_sphere:
+            return von_mises_fisher(float(q.whitener / width) ** 2, d=d)
+        return replace(
+            q, log_peak=q.log_peak - d * log_width, whitener=np.asarray(q.whitener / width),
+            text=f"{q.text}, widened {width:.3g}-fold for InfoNCE",
+        )  # fmt: skip
+
+    def loss(log_width: float) -> float:
+        density = of_width(log_width)
+        return float((density.log_aggregate(z, z_pair) - density.log_density(z, z_pair)).mean())
+
+    found: Any = minimize_scalar(loss, bounds=_WIDTHS, method="bounded", options={"xatol": 1e-2})
+    return of_width(float(found.x))
 
 
 def _regression(z: Samples, z_pair: Samples, noise_var: float) -> ConditionalDensity:
@@ -171,7 +214,7 @@ def _concentration(z: Samples, z_pair: Samples) -> float:
         kappa = float(np.exp(log_kappa))
         return kappa * loss + VonMisesFisher(axis, kappa).log_normalizer
 
-    found = minimize_scalar(negative, bounds=(_FLATTEST, _STEEPEST), method="bounded", options={"xatol": 1e-9})
+    found: Any = minimize_scalar(negative, bounds=(_FLATTEST, _STEEPEST), method="bounded", options={"xatol": 1e-9})
     if found.x > _STEEPEST - 1:
         raise SampleError(
             "z_a and z_b: expected two different views, got equal directions; what Z says of itself is infinite if it "

@@ -29,6 +29,7 @@ from itssl.evaluation.conditional_density import (
     fit,
     isotropic,
     von_mises_fisher,
+    widened_for_contrast,
 )
 from itssl.kernels.linalg import column_std
 
@@ -120,14 +121,15 @@ class InformationBound:
 
 
 class _Cross(NamedTuple):
-    """log q of each row, with "kde" also log q̄ and the influence of the row as a candidate; and what it was."""
+    """log q of each row, and with "kde" (else nan) log q̄ and the share of the row as a candidate; and what q was."""
 
     log_q: Float[np.ndarray, " n"]
-    log_aggregate: Float[np.ndarray, " n"] | None
-    candidate: Float[np.ndarray, " n"] | None
+    log_aggregate: Float[np.ndarray, " n"]
+    candidate: Float[np.ndarray, " n"]
     density: ConditionalDensity
-    """Of all rows where it is fitted: for the report, not for the value."""
-    in_sample: float
+    """The last one where several are fitted, for the report."""
+    own: float
+    """The mean of log q over the rows of the fits."""
     candidates: int
 
 
@@ -167,7 +169,8 @@ def information_bound(
     entropy: "gaussian" (upper bound of h), "knn", "mixture" (no direction); with ``noise_std`` "logdet" (Gaussian,
         noise in closed form), "pairwise" and "noise_convolved" (lower bounds of h(Z + noise): valid); "kde": −E log of
         q̄(z) = (1/m) Σ_j q(z|z'_j) over the m rows read together, own pair included, for which the sum is
-        InfoNCE with critic log q [2]: valid, and at most log m; an Estimate of h(Z + noise), e.g. the exact one;
+        InfoNCE with critic log q [2]: valid, and at most log m (the width of a fitted q is then the one best for the
+        sum on the rows of the fit); an Estimate of h(Z + noise), e.g. the exact one;
         or an estimator, whose stated bias decides.
     q: "isotropic" or "diagonal" N(z'; ·) with the second moments of z − z'; "full": N(Bz' + c, S), regression of z on
         z' with its residual covariance (with "gaussian" the Gaussian information); "vmf": von Mises–Fisher
@@ -241,12 +244,12 @@ def information_bound(
     log_q = Estimate(
         value=cross.log_q.mean(), standard_error=_error(cross.log_q), n=n, method=cross.density.text,
         bias=Bias.UNBIASED, degrees_of_freedom=n - 1,
-        diagnostics={} if given else {"optimism_nats": cross.in_sample - cross.log_q.mean()},
+        diagnostics={} if given else {"optimism_nats": cross.own - cross.log_q.mean()},
     )  # fmt: skip
     return InformationBound(
         target=_target(q, noise_std), value=value, entropy=h, cross_term=log_q,
         q=cross.density.text + ("" if given else f"; fitted on {folds - 1} parts of {folds}, read on the other"),
-        scale=_scale(q, seen, z_pair, extra, fixed_std, temperature), noise_std=noise_std,
+        scale=_scale(q, seen, z_pair, extra, fixed_std, temperature, by_aggregate), noise_std=noise_std,
         noise_relative=noise_std / float(np.sqrt(np.square(_std(z)).mean())), cap=cap, cap_reason=cap_reason,
         valid=valid, reason=reason, error_reason=error_reason, warnings=warnings,
     )  # fmt: skip
@@ -299,33 +302,33 @@ def _cross(
     aggregate: bool,
 ) -> _Cross:  # fmt: skip
     n = len(z)
-    parts = [np.arange(n)]
-    if given is None:
+    every = np.arange(n)
+    if given is not None:
+        parts, densities, own = [every], [given], [0.0]
+    else:
         if n < 2 * folds:
             raise SampleError(
                 f"z_a and z_b: expected at least 2 rows a fold, got {n} rows for folds={folds}; use more rows or fewer "
                 "folds"
             )
         parts = np.array_split(stream(seed, "folds of the information bound").permutation(n), folds)
-    log_q, log_mean, candidate = np.empty(n), np.empty(n), np.empty(n)
-    for part in parts:
-        rest = np.setdiff1d(np.arange(n), part)
-        density = given or fit(family, z[rest], z_pair[rest], noise_var=extra)
+        rests = [np.setdiff1d(every, part) for part in parts]
+        densities = [fit(family, z[rest], z_pair[rest], noise_var=extra) for rest in rests]
+        if aggregate:
+            densities = [widened_for_contrast(q, z[r], z_pair[r]) for q, r in zip(densities, rests, strict=True)]
+        own = [q.log_density(z[r], z_pair[r], noise_var=extra).mean() for q, r in zip(densities, rests, strict=True)]
+    log_q, log_mean, candidate = np.empty(n), np.full(n, np.nan), np.full(n, np.nan)
+    for part, density in zip(parts, densities, strict=True):
         log_q[part] = density.log_density(z[part], z_pair[part], noise_var=extra)
         if aggregate:
-            log_mean[part], candidate[part] = density.log_aggregate(z[part], z_pair[part])
-    whole = given or fit(family, z, z_pair, noise_var=extra)
-    return _Cross(
-        log_q, log_mean if aggregate else None, candidate if aggregate else None, whole,
-        float(whole.log_density(z, z_pair, noise_var=extra).mean()), min(map(len, parts)),
-    )  # fmt: skip
+            log_mean[part] = density.log_aggregate(z[part], z_pair[part])
+            candidate[part] = density.shares(z[part], z_pair[part])
+    return _Cross(log_q, log_mean, candidate, densities[-1], float(np.mean(own)), min(map(len, parts)))
 
 
 def _summed(cross: _Cross, piece: EntropyPiece | None, n: int) -> tuple[Estimate, Estimate, str]:
     """h, the sum with its error, and where the error comes from."""
     if piece is None:
-        assert cross.log_aggregate is not None
-        assert cross.candidate is not None
         both = cross.log_q - cross.log_aggregate
         h = Estimate(
             value=-cross.log_aggregate.mean(), standard_error=_error(-cross.log_aggregate - cross.candidate), n=n,
@@ -392,20 +395,24 @@ def _warnings(
 
 
 def _scale(
-    q: str, z: Samples, z_pair: Samples, extra: float, fixed_std: float | None, temperature: float | None
-) -> str:
+    q: str, z: Samples, z_pair: Samples, extra: float, fixed_std: float | None, temperature: float | None,
+    by_aggregate: bool,
+) -> str:  # fmt: skip
     """What was done about the scale that I does not see and the bound does."""
-    d = z.shape[1]
+    d, to = z.shape[1], ", to the width best for InfoNCE" if by_aggregate else ""
     if q == "vmf":
-        return "rows divided by their length; κ " + ("fitted" if temperature is None else f"= 1/τ, τ = {temperature:g}")
+        how = f"fitted{to}" if temperature is None else f"= 1/τ, τ = {temperature:g}"
+        return f"rows divided by their length; κ {how}"
     if q != "isotropic":
-        return "optimal: all variances are fitted, so z ↦ az changes nothing"
+        return f"optimal: all variances are fitted{to}, so z ↦ az changes nothing"
     squared = float(np.square(z - z_pair).sum(axis=1).mean()) + d * extra
     best = math.sqrt(squared / d)
+    if fixed_std is None and by_aggregate:
+        return f"optimal: σ fitted{to}; E log q alone is largest at σ = {best:.4g}"
     if fixed_std is None:
         return f"optimal: fitted σ = {best:.4g}, as N(az'; I) at a = {1 / best:.4g}"
     lost = d * math.log(fixed_std / best) + 0.5 * (squared / fixed_std**2 - d)
-    return f"as given (σ = {fixed_std:g}): {lost:.4g} nats less than at the optimal σ = {best:.4g}"
+    return f"as given (σ = {fixed_std:g}): E log q {lost:.4g} nats less than at its optimal σ = {best:.4g}"
 
 
 def _target(q: str, noise_std: float) -> str:
