@@ -46,7 +46,7 @@ def gathered(z: Float[Any, "n d"]) -> Float[Any, "N d"]:
     dist.all_gather(found, shape)
     shapes = [tuple(other.tolist()) for other in found]
     if len(set(shapes)) > 1 or z.ndim != 2:
-        held = ", ".join(str(sizes) if axes == 2 else f"{axes} axes" for axes, *sizes in shapes)
+        held = ", ".join(str(tuple(sizes)) if axes == 2 else f"{axes} axes" for axes, *sizes in shapes)
         raise SampleError(
             f"z: expected one shape (n, d) on all processes, got {held}; drop the last, incomplete batch of an epoch"
         )
