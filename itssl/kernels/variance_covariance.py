@@ -24,7 +24,8 @@ def variance_covariance(z: Float[Any, "n d"], gamma: float, eps: float) -> Sprea
 
     ∂hinge/∂Z = −Z diag(1[s < γ]/s) / (d(n−1)),  ∂energy/∂Z = 4 G Z/(n−1)² − 4 Z diag(C_jj)/(n−1),
 
-    both already centered. It can be differentiated once.
+    both already centered. It can be differentiated once; a second
+    derivative raises RuntimeError.
 
     >>> import numpy as np
     >>> print([float(x) for x in variance_covariance(np.array([[0.0, 0.0], [2.0, 4.0]]), 2.0, 0.0)])
@@ -53,37 +54,53 @@ def _forward(z: Any, gamma: float, eps: float) -> tuple[Any, ...]:
 def _differentiable() -> Any:
     """Made when needed, so that numpy users never load torch."""
     import torch
-    from torch.autograd.function import once_differentiable
+
+    class Once(torch.autograd.Function):
+        """The gradient, which refuses to be differentiated. (torch's once_differentiable would let it pass for a
+        constant wherever the upstream gradient is one.)"""
+
+        @staticmethod
+        def forward(ctx: Any, gradient: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
+            return gradient.clone()
+
+        @staticmethod
+        def backward(ctx: Any, *upstream: torch.Tensor) -> Any:
+            raise RuntimeError(
+                "variance_covariance: expected to be differentiated once, got a second derivative; for that, write the "
+                "terms with the covariance matrix itself"
+            )
 
     class VarianceCovariance(torch.autograd.Function):
         @staticmethod
         def forward(ctx: Any, z: torch.Tensor, gamma: float, eps: float) -> tuple[torch.Tensor, torch.Tensor]:
             hinge, energy, *kept = _forward(z, gamma, eps)
-            ctx.save_for_backward(*kept)
+            ctx.save_for_backward(z, *kept)
             ctx.gamma = gamma
             return hinge, energy
 
         @staticmethod
-        @once_differentiable
-        def backward(  # pyright: ignore[reportIncompatibleMethodOverride] (the decorator has no types)
-            ctx: Any, *upstream: torch.Tensor
-        ) -> tuple[torch.Tensor, None, None]:
-            of_hinge, of_energy = upstream
-            centered, variances, std, gram = ctx.saved_tensors
-            n, d = centered.shape
-            active = (std < ctx.gamma).to(std)
-            # std is 0 only where ε = 0 and the column is constant; its rows are 0 there, and so is the gradient.
-            slope = torch.where(std > 0, active / std, torch.zeros_like(std)) / (d * (n - 1))
-            column = -of_hinge * slope
-            factor = 4 * of_energy / (n - 1) ** 2
-            if d <= n:  # gram has no diagonal
-                gram = factor * gram
-                gram.diagonal().add_(column)
-                return centered @ gram, None, None
-            column = column - 4 * of_energy * variances / (n - 1)
-            return torch.addmm(centered * column, gram * factor, centered), None, None
+        def backward(ctx: Any, *upstream: torch.Tensor) -> tuple[torch.Tensor, None, None]:
+            z, centered, variances, std, gram = ctx.saved_tensors
+            with torch.no_grad():
+                gradient = _gradient(torch, upstream, ctx.gamma, centered, variances, std, gram)
+            return (Once.apply(gradient, z) if torch.is_grad_enabled() else gradient), None, None
 
     return VarianceCovariance
+
+
+def _gradient(xp: Any, upstream: Any, gamma: float, centered: Any, variances: Any, std: Any, gram: Any) -> Any:
+    of_hinge, of_energy = upstream
+    n, d = centered.shape
+    active = (std < gamma).to(std)
+    # std is 0 only where ε = 0 and the column is constant; its rows are 0 there, and so is the gradient.
+    column = -of_hinge * xp.where(std > 0, active / std, xp.zeros_like(std)) / (d * (n - 1))
+    factor = 4 * of_energy / (n - 1) ** 2
+    if d <= n:  # gram has no diagonal
+        gram = factor * gram
+        gram.diagonal().add_(column)
+        return centered @ gram
+    column = column - 4 * of_energy * variances / (n - 1)
+    return xp.addmm(centered * column, gram * factor, centered)
 
 
 def offdiagonal_energy(z: Float[Any, "n d"]) -> Float[Any, ""]:

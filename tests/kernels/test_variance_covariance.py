@@ -1,0 +1,99 @@
+"""VICReg's hinge and energy against the textbook form, in value and gradient, and where nothing varies."""
+
+import numpy as np
+import pytest
+import torch
+
+from itssl.arrays import stream
+from itssl.kernels.variance_covariance import offdiagonal_energy, variance_covariance
+
+EPS = float(np.finfo(float).eps)
+SHAPES = [(12, 4), (6, 6), (4, 12), (2, 5), (7, 1)]
+
+
+def textbook(z: torch.Tensor, gamma: float, eps: float) -> tuple[torch.Tensor, torch.Tensor]:
+    n, d = z.shape
+    centered = z - z.mean(dim=0)
+    cov = centered.T @ centered / (n - 1)
+    hinge = torch.relu(gamma - torch.sqrt(cov.diagonal() + eps)).mean()
+    return hinge, cov[~torch.eye(d, dtype=torch.bool)].square().sum()
+
+
+def batch(n: int, d: int, *path: str) -> np.ndarray:
+    rng = stream(0, "spread", n, d, *path)
+    return rng.normal(size=(n, d)) @ rng.normal(size=(d, d)) / np.sqrt(d) * np.geomspace(0.2, 3, d) + 5 * rng.normal(
+        size=d
+    )
+
+
+@pytest.mark.parametrize(("n", "d"), SHAPES)
+@pytest.mark.parametrize(("gamma", "eps"), [(1.0, 1e-4), (2.5, 0.3), (1.0, 0.0), (0.0, 1e-4)])
+def test_values_and_gradients_are_those_of_the_textbook(n, d, gamma, eps):
+    z = torch.tensor(batch(n, d), requires_grad=True)
+    found, expected = variance_covariance(z, gamma, eps), textbook(z, gamma, eps)
+    size = 1 + float(z.detach().square().sum()) ** 2 / n
+    for value, plain, twin in zip(found, variance_covariance(z.detach().numpy(), gamma, eps), expected, strict=True):
+        assert value.item() == pytest.approx(twin.item(), abs=64 * n * d * EPS * size)
+        assert float(plain) == pytest.approx(twin.item(), abs=64 * n * d * EPS * size)
+    for weights in ((1.0, 0.0), (0.0, 1.0), (-3.0, 0.7)):
+        (mine,) = torch.autograd.grad(sum(w * v for w, v in zip(weights, found, strict=True)), z, retain_graph=True)
+        (theirs,) = torch.autograd.grad(
+            sum(w * v for w, v in zip(weights, expected, strict=True)), z, retain_graph=True
+        )
+        torch.testing.assert_close(mine, theirs, rtol=0, atol=64 * n * d * EPS * (1 + float(theirs.abs().max())))
+
+
+@pytest.mark.parametrize(("n", "d"), [(8, 3), (3, 8)])
+def test_constant_columns_have_no_gradient(n, d):
+    z = batch(n, d)
+    z[:, 1] = 2.0
+    for eps in (0.0, 1e-4):
+        tensor = torch.tensor(z, requires_grad=True)
+        hinge, energy = variance_covariance(tensor, 1.0, eps)
+        (gradient,) = torch.autograd.grad(hinge + energy, tensor)
+        assert gradient.isfinite().all()
+        assert gradient[:, 1].abs().max() == 0
+        assert gradient[:, 2].abs().max() > 0
+        assert hinge.item() >= (1 - np.sqrt(eps)) / d - EPS
+
+
+def test_the_energy_of_uncorrelated_columns_does_not_cancel():
+    """The sum of all squares minus those of the diagonal would be of the size eps·‖diagonal‖²."""
+    signs = np.array([[1.0, 1.0], [1.0, -1.0], [-1.0, 1.0], [-1.0, -1.0]])
+    signs[:, 1] += 1e-12 * signs[:, 0]
+    expected = 2 * (4e-12 / 3) ** 2
+    assert offdiagonal_energy(1e3 * signs) / 1e12 == pytest.approx(expected, rel=1e-3)  # 1e-12 is known to 1e-4
+    assert offdiagonal_energy(torch.tensor(signs)).item() == pytest.approx(expected, rel=1e-3)
+
+
+@pytest.mark.parametrize(("n", "d"), [(8, 3), (3, 8)])
+def test_single_precision_is_as_good_as_the_textbook(n, d):
+    z = batch(n, d)
+    exact = textbook(torch.tensor(z), 1.0, 1e-4)
+    single = variance_covariance(torch.tensor(z, dtype=torch.float32), 1.0, 1e-4)
+    for value, twin in zip(single, exact, strict=True):
+        assert value.dtype == torch.float32
+        assert value.item() == pytest.approx(twin.item(), rel=1e4 * float(np.finfo(np.float32).eps))
+
+
+@pytest.mark.parametrize(("n", "d"), [(8, 3), (3, 8)])
+def test_it_is_differentiable_once_and_says_so(n, d):
+    z = torch.tensor(batch(n, d), requires_grad=True)
+    terms = variance_covariance(z, 1.0, 1e-4)
+    (expected,) = torch.autograd.grad(sum(terms), z, retain_graph=True)
+    for upstream in (torch.ones((), dtype=z.dtype), torch.ones((), dtype=z.dtype, requires_grad=True)):
+        (gradient,) = torch.autograd.grad(upstream * sum(terms), z, create_graph=True)
+        assert torch.equal(gradient.detach(), expected)
+        penalized = z.square().sum() + gradient.square().sum()
+        with pytest.raises(RuntimeError, match="differentiated once, got a second derivative; for that"):
+            torch.autograd.grad(penalized, z, retain_graph=True)
+
+
+@pytest.mark.parametrize(("n", "d"), [(8, 3), (3, 8)])
+def test_the_input_is_not_touched(n, d):
+    z = batch(n, d)
+    z.flags.writeable = False
+    tensor = torch.tensor(z, requires_grad=True)
+    sum(variance_covariance(tensor, 1.0, 1e-4)).backward()
+    variance_covariance(z, 1.0, 1e-4)
+    np.testing.assert_array_equal(tensor.detach().numpy(), z)
