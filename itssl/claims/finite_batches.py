@@ -93,15 +93,15 @@ def _correlated(k: int, correlation: float, *, n: int, averaged: int, mixed: boo
     return RowLaw(sample=sample, cov=cov, cumulant=0.64 * mixed * (1 + 2 * cov**2), n=n, averaged=averaged)
 
 
-def _of_embeddings() -> RowLaw:
-    """Held-out embeddings drawn with replacement: their moments are those of the 500."""
-    z = digits_embeddings()
+def _drawn_again(z: Samples, *, n: int, averaged: int) -> RowLaw:
+    """Rows of z drawn with replacement: the moments of the law are those of the rows."""
     cov = covariance(z) * (len(z) - 1) / len(z)
     squares = (z - z.mean(axis=0)) ** 2
     cumulant = squares.T @ squares / len(z) - np.outer(np.diag(cov), np.diag(cov)) - 2 * cov**2
     return RowLaw(
-        sample=lambda rows, rng: z[rng.integers(len(z), size=rows)], cov=cov, cumulant=cumulant, n=32, averaged=8
-    )
+        sample=lambda rows, rng: z[rng.integers(len(z), size=rows)],
+        cov=cov, cumulant=cumulant, n=n, averaged=averaged,
+    )  # fmt: skip
 
 
 def _embedded_batches() -> Frames:
@@ -151,7 +151,7 @@ HEAVY_TAILS = World(
         HEAVY_TAILS,
         World(
             name="embeddings of digits after VICReg, 8 batches of 32 against one of 256",
-            make=_of_embeddings,
+            make=lambda: _drawn_again(digits_embeddings(), n=32, averaged=8),
             level="default",
             tolerance=MonteCarlo(0.05),
         ),

@@ -1,11 +1,13 @@
 """C25 and C26: expectations by enumeration, the floor by descent, and the bias by its definition."""
 
+import dataclasses
 from itertools import product
 
 import numpy as np
 import pytest
 
 import itssl
+from itssl import Outcome
 from itssl.claims import finite_batches
 from itssl.claims.worlds import random_covariance
 from itssl.estimators.wishart import log_determinant_bias
@@ -28,15 +30,18 @@ def test_covariance_terms_of_many_batches_are_those_of_each():
 def test_expected_term_of_a_finite_population_by_enumeration(n):
     """All 4^n equally probable batches of four skewed points in R^3."""
     points = rng("population").standard_exponential((4, 3))
-    off = points - points.mean(axis=0)
-    cov = off.T @ off / 4
-    fourth = (off**2).T @ off**2 / 4
-    cumulant = fourth - np.outer(np.diag(cov), np.diag(cov)) - 2 * cov**2
-    law = finite_batches.RowLaw(sample=lambda n, rng: points, cov=cov, cumulant=cumulant, n=n, averaged=1)
+    law = finite_batches._drawn_again(points, n=n, averaged=1)
     batches = points[np.array(list(product(range(4), repeat=n)))]
     mean = finite_batches._covariance_terms(batches).mean()
     assert mean == pytest.approx(law.expected(n), rel=len(batches) * EPS)
     assert mean != pytest.approx(law.expected(n, gaussian=True), rel=1e-2)
+
+
+@pytest.mark.parametrize("factor", [0.5, 2.0])
+def test_a_wrong_excess_is_refuted_on_either_side(factor):
+    law = finite_batches.HEAVY_TAILS.make()
+    wrong = dataclasses.replace(law, cumulant=factor * law.cumulant)
+    assert itssl.check("C25", wrong).outcome is Outcome.VIOLATED
 
 
 def test_heavy_tails_have_the_fourth_cumulants_of_their_scales():
