@@ -1,8 +1,7 @@
-"""What holds for all objectives: their formulas, both kinds, gradients, dtypes, untouched inputs, refusals, collapse."""
+"""What holds for all objectives: formulas, both kinds, gradients, dtypes, untouched inputs, refusals, collapse."""
 
 import re
 
-import jaxtyping
 import numpy as np
 import pytest
 import torch
@@ -95,14 +94,6 @@ def test_row_order_does_not_matter(name):
     order = stream(0, "order").permutation(9)
     found = EVERY[name].terms(z_a, z_b)
     assert EVERY[name].terms(z_a[order], z_b[order]).total() == pytest.approx(found.total(), abs=rounding(9, 4, found))
-
-
-@pytest.fixture
-def as_users_call():
-    """Without the shape checks of the tests, which would see unequal shapes first."""
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 @every

@@ -7,7 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from itssl.arrays import SampleError, stream
-from itssl.objectives import vicreg_terms
+from itssl.choices import ParameterError, UnknownNameError
+from itssl.estimate import Bias
+from itssl.objectives import convert_weights, covariance_term, minimize, variance_term, vicreg_terms
 from itssl.objectives.vicreg import NORMALIZATIONS
 
 EPS = np.finfo(float).eps
@@ -111,3 +113,68 @@ def test_bad_batches():
         vicreg_terms(z, z * np.nan, normalization="reference")
     with pytest.raises(SampleError, match="one kind"):
         vicreg_terms(z, torch.ones(4, 2), normalization="reference")
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    seed=st.integers(0, 2**32), d=st.integers(1, 6), source=st.sampled_from(NORMALIZATIONS),
+    target=st.sampled_from(NORMALIZATIONS), weights=st.tuples(*[st.floats(0.01, 100)] * 3),
+)  # fmt: skip
+def test_converted_weights_make_the_same_function(seed, d, source, target, weights):
+    rng = stream(seed, "convert")
+    views = [torch.tensor(0.6 * rng.normal(size=(7, d)), requires_grad=True) for _ in range(2)]
+    converted = convert_weights(weights, source=source, target=target, d=d)
+    totals = [
+        minimize(vicreg_terms, normalization=name, weights=w)(*views)[0]
+        for name, w in ((source, weights), (target, converted))
+    ]
+    assert totals[0].item() == pytest.approx(totals[1].item(), rel=64 * EPS)
+    slopes = [torch.stack(torch.autograd.grad(total, views)) for total in totals]
+    torch.testing.assert_close(*slopes, rtol=64 * EPS, atol=64 * EPS * float(slopes[0].abs().max()))
+    assert convert_weights(converted, source=target, target=source, d=d) == pytest.approx(weights, rel=8 * EPS)
+    if {source, target} == {"equation", "reference"} and d > 1:
+        assert converted[:2] != weights[:2]
+
+
+def test_wrong_names_are_refused(as_users_call):
+    z = np.eye(3)
+    with pytest.raises(UnknownNameError, match="normalization: expected one of 'equation', 'reference', 'solo', got"):
+        vicreg_terms(z, z, normalization="refrence")  # pyright: ignore[reportArgumentType]
+    with pytest.raises(UnknownNameError, match="did you mean 'solo'"):
+        convert_weights((1.0, 1.0, 1.0), source="sol", target="solo", d=2)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(ParameterError, match="d: expected an integer >= 1"):
+        convert_weights((1.0, 1.0, 1.0), source="solo", target="solo", d=0)
+
+
+@pytest.mark.parametrize(("n", "d"), [(8, 3), (3, 8)])
+def test_gamma_and_eps_are_those_of_the_hinge(n, d):
+    z_a, z_b = stream(0, "gamma").normal(size=(2, n, d))
+    terms = vicreg_terms(z_a, z_b, normalization="solo", gamma=2.0, eps=0.3)
+    expected = [np.maximum(0, 2 - np.sqrt(z.var(axis=0, ddof=1) + 0.3)).mean() for z in (z_a, z_b)]
+    assert terms.variance == pytest.approx(sum(expected), rel=64 * EPS)
+    assert variance_term(z_a, gamma=2.0, eps=0.3) == pytest.approx(expected[0], rel=64 * EPS)
+    cov = np.cov(z_a, rowvar=False)
+    assert covariance_term(z_a) == pytest.approx(((cov - np.diag(np.diag(cov))) ** 2).sum() / d, rel=1e3 * EPS)
+    with pytest.raises(ParameterError, match="eps: expected a finite number >= 0"):
+        variance_term(z_a, eps=-1.0)
+
+
+def test_directions_are_those_of_the_expectations():
+    """Small batches lie above the population's v = max(0, 1 − √(s² + ε)) and c = Σ C_ij²/d, and on E‖Z − Z'‖²."""
+    rng, factor = stream(0, "directions"), np.array([[0.8, 0.0], [0.3, 0.5]])
+    cov = factor @ factor.T
+    population = {
+        "invariance": 2 * np.trace(cov) / 2,
+        "variance": 2 * np.maximum(0, 1 - np.sqrt(np.diag(cov) + 1e-4)).mean(),
+        "covariance": 2 * 2 * cov[0, 1] ** 2 / 2,
+    }
+    rows = []
+    for _ in range(400):
+        z_a, z_b = rng.normal(size=(2, 6, 2)) @ factor.T
+        terms = vicreg_terms(z_a, z_b, normalization="solo")
+        rows.append([terms.invariance, terms.variance, terms.covariance])
+    means, errors = np.mean(rows, axis=0), np.std(rows, axis=0) / 20
+    for (name, truth), mean, error in zip(population.items(), means, errors, strict=True):
+        direction = terms.terms[name].direction
+        assert direction is (Bias.UNBIASED if name == "invariance" else Bias.UPPER)
+        assert abs(mean - truth) < 4 * error if direction is Bias.UNBIASED else mean - truth > 4 * error
