@@ -311,12 +311,42 @@ def test_direction_of_the_entropy_decides(bias, valid):
     assert found.value.bias is (Bias.LOWER if valid else Bias.UNKNOWN)
 
 
-@pytest.mark.parametrize(
-    "options",
-    [{"entropy": "gaussian"}, {"entropy": "pairwise", "noise_std": 0.5},
-     {"entropy": "kde", "scale": "as given", "q_std": 0.7}, {"entropy": "kde", "q": "vmf", "temperature": 0.3}],
-    ids=str,
-)  # fmt: skip
+def weighted_sum(entropy, z, pair, weights, s, std):
+    """h + E log N(z; z', std² I), but for constants, where row i counts weights_i times (they sum to one)."""
+    n, d = z.shape
+    extra = s**2 if entropy in ("logdet", "pairwise") else 0.0
+    log_q = -0.5 * (((z - pair) ** 2).sum(axis=1) + d * extra) / std**2
+    if entropy == "kde":
+        return weights @ (log_q - logsumexp(log_kernel(z, pair, std**2), b=weights, axis=1))
+    if entropy == "pairwise":
+        return weights @ (log_q - logsumexp(log_kernel(z, z, 4 * s**2), b=weights, axis=1))
+    centered = z - weights @ z
+    cov = (weights[:, None] * centered).T @ centered * n / (n - 1)
+    return 0.5 * np.linalg.slogdet(cov + extra * np.eye(d))[1] + weights @ log_q
+
+
+def log_kernel(z, centers, var):
+    return -0.5 * ((z[:, None] - centers) ** 2).sum(axis=2) / var
+
+
+@pytest.mark.parametrize("entropy", ["gaussian", "logdet", "pairwise", "kde"])
+def test_standard_error_is_that_of_the_derivatives_in_the_weights_of_rows(entropy):
+    """Both terms move together with a row, which is also a candidate of the others."""
+    z, pair = views(25)
+    n, s, std, step = 25, 0.5, 0.7, 1e-5
+
+    def at(row, step):
+        weights = np.ones(n)
+        weights[row] += step
+        return weighted_sum(entropy, z, pair, weights / weights.sum(), s, std)
+
+    influence = [n * (at(row, step) - at(row, -step)) / (2 * step) for row in range(n)]
+    noise = {"noise_std": s} if entropy in ("logdet", "pairwise") else {}
+    found = information_bound(z, pair, entropy=entropy, scale="as given", q_std=std, **noise)
+    assert found.value.standard_error == pytest.approx(np.std(influence, ddof=1) / np.sqrt(n), rel=1e-6)
+
+
+@pytest.mark.parametrize("options", [{"entropy": "gaussian"}, {"entropy": "pairwise", "noise_std": 0.5}], ids=str)
 def test_standard_error_is_the_spread(options):
     many = 100
     found = [information_bound(*views(200, (0.8, 0.5), seed=i), seed=i, **options).value for i in range(many)]
