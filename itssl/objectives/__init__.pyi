@@ -1,3 +1,4 @@
+from . import catalogue as catalogue
 from . import contrastive as contrastive
 from . import distillation as distillation
 from . import entropy_regularized as entropy_regularized
@@ -5,10 +6,13 @@ from . import entropy_terms as entropy_terms
 from . import equivalence as equivalence
 from . import gathering as gathering
 from . import linear_gaussian as linear_gaussian
+from . import population_losses as population_losses
 from . import redundancy as redundancy
+from . import supervised as supervised
 from . import target_network as target_network
 from . import terms as terms
 from . import vicreg as vicreg
+from . import view_moments as view_moments
 from .contrastive import contrast as contrast
 from .contrastive import infonce_terms as infonce_terms
 from .contrastive import nt_xent_terms as nt_xent_terms
@@ -27,10 +31,10 @@ from .redundancy import barlow_twins_terms as barlow_twins_terms
 from .redundancy import wmse_terms as wmse_terms
 from .target_network import BYOL as BYOL
 from .terms import Bound as Bound
+from .terms import minimize as minimize
 from .terms import Objective as Objective
 from .terms import ObjectiveTerms as ObjectiveTerms
 from .terms import Term as Term
-from .terms import minimize as minimize
 from .vicreg import convert_weights as convert_weights
 from .vicreg import covariance_term as covariance_term
 from .vicreg import variance_term as variance_term

@@ -319,7 +319,7 @@ def _cross_entropy(z_a: Float[Any, "n d"], z_b: Float[Any, "n d"], noise_var: fl
 def _log_det_of_one_plus(xp: Any, gram: Float[Any, "m m"]) -> Float[Any, ""]:
     identity = xp.eye(len(gram), dtype=gram.dtype, **({} if xp is np else {"device": gram.device}))
     sign, value = xp.linalg.slogdet(identity + gram)
-    if not float(sign) > 0:
+    if not bool(sign > 0):
         raise SampleError(
             "z_a and z_b: expected det(I + λ Z_a Z_bᵀ) > 0, got a determinant that is not positive (views that "
             "disagree); use order=4 or a larger distortion"

@@ -1,50 +1,60 @@
-"""Population losses of linear encoders on Gaussian views: no sampling, optima to optimizer precision."""
+"""Linear encoders on Gaussian views: optima of population losses to optimizer precision, with nothing sampled."""
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from jaxtyping import Float
 
-from itssl.choices import ParameterError, require_known
-from itssl.objectives.vicreg import NORMALIZATIONS, WEIGHTS, Normalization
+from itssl.choices import ParameterError, require_count
+from itssl.objectives.population_losses import Hinge, PopulationLoss, invariance_logdet, vicreg
+from itssl.objectives.vicreg import WEIGHTS, Normalization
+from itssl.objectives.view_moments import ViewMoments as ViewMoments
+
+GRADIENT = 1e-6  # relative to the start's: what may be left where rounding ends a line search
+Objective = Callable[[np.ndarray], tuple[float, np.ndarray]]
 
 
-@dataclass(frozen=True, eq=False)
-class ViewMoments:
-    """Second moments of two exchangeable views: ``within`` = Cov X, ``across`` = Cov(X, X').
+def minimize_population(
+    loss: PopulationLoss, moments: ViewMoments, k: int, rng: np.random.Generator
+) -> Float[np.ndarray, "K D"]:
+    r"""The K × D matrix A of a local minimum of ``loss`` over Z = A X, from a random start by L-BFGS.
 
-    >>> ViewMoments(np.eye(1), 0.6 * np.eye(1)).difference
-    array([[0.8]])
+    The search runs in coordinates in which Cov X = I, so that units of X do not matter; its start is isotropic in them.
+    At VICReg's optima coordinates sit on the kink of the hinge, where gradient methods stall. So a row is written
+    (p + e)·b/‖b‖ with p ≤ √(γ² − ε), e ≥ 0 and the hinge seen by p alone: smooth, with bounds for constraints, and of
+    the same minima, as more p is never worse than more e. Where more variance than asked for cannot pay, e = 0, and p
+    may change its sign (else p = 0, where the hinge has no slope, would trap).
+
+    Raises RuntimeError when the optimizer does not converge, ParameterError for k < 1.
+
+    >>> from itssl.objectives.population_losses import spectral_contrastive
+    >>> views = ViewMoments(np.eye(2), np.diag([0.6, 0.1]))
+    >>> found = minimize_population(spectral_contrastive(), views, 1, np.random.default_rng(0))
+    >>> print(f"{spectral_contrastive()(views, found):.4f}")  # −0.6²
+    -0.3600
     """
+    k, d = require_count("k", k), len(moments.within)
+    white = np.linalg.inv(np.linalg.cholesky(moments.within))
+    whitened = ViewMoments(np.eye(d), white @ moments.across @ white.T)
+    start = rng.standard_normal((k, d)) / np.sqrt(d)
+    if loss.hinge is None:
 
-    within: Float[np.ndarray, "D D"]
-    across: Float[np.ndarray, "D D"]
+        def objective(flat: np.ndarray) -> tuple[float, np.ndarray]:
+            value, gradient = loss.smooth_gradient(whitened, flat.reshape(k, d))
+            return value, gradient.ravel()
 
-    @property
-    def difference(self) -> Float[np.ndarray, "D D"]:
-        """Δ = E(x − x')(x − x')ᵀ = 2 Cov X − Cov(X, X') − Cov(X', X)."""
-        return 2 * self.within - self.across - self.across.T
+        return _lbfgs(objective, start.ravel(), None).reshape(k, d) @ white
 
-    def information(self, matrix: Float[np.ndarray, "K D"], *, smallest_variance: float = 0.0) -> float:
-        """I(AX; AX') in nats of the Gaussian views, exact: −½ Σ log(1 − ρ_i²) over the canonical correlations.
-
-        Directions of AX whose variance is at most ``smallest_variance`` of the largest are left out: information is
-        blind to scale, so a direction that an optimizer has almost removed would count in full.
-
-        >>> f"{ViewMoments(np.eye(1), 0.6 * np.eye(1)).information(np.array([[3.0]])):.4f}"
-        '0.2231'
-        """
-        values, axes = np.linalg.eigh(matrix @ self.within @ matrix.T)
-        kept = values > values[-1] * max(smallest_variance, len(values) * np.finfo(float).eps)
-        white = (axes[:, kept] / np.sqrt(values[kept])).T @ matrix
-        rho = np.linalg.svd(white @ self.across @ white.T, compute_uv=False)
-        return float(-0.5 * np.log1p(-(np.minimum(rho, 1.0) ** 2)).sum())
-
-    def information_bound(self, matrix: Float[np.ndarray, "K D"]) -> float:
-        """h(Z) + E log N(Z; Z', I) = ½ log|A V Aᵀ| + K/2 − ½ tr(A Δ Aᵀ) in nats, exact for Gaussian views."""
-        _, log_det = np.linalg.slogdet(matrix @ self.within @ matrix.T)
-        return float(0.5 * (log_det + len(matrix) - np.trace(matrix @ self.difference @ matrix.T)))
+    top = float(np.sqrt(loss.hinge.gamma**2 - loss.hinge.eps))
+    norms = np.linalg.norm(start, axis=1)
+    flat = np.concatenate([start.ravel(), np.minimum(norms, top), np.maximum(norms - top, 0)])
+    bounds = [(None, None)] * (k * d) + (
+        [(0.0, top)] * k + [(0.0, None)] * k if loss.rewards_variance else [(-top, top)] * k + [(0.0, 0.0)] * k
+    )
+    if not loss.rewards_variance:
+        flat[-k:] = 0.0
+    rows, length, _, _ = _polar(_lbfgs(_with_hinge(loss, loss.hinge, whitened, k), flat, bounds), k)
+    return length[:, None] * rows @ white
 
 
 def maximize_information_bound(moments: ViewMoments, k: int, rng: np.random.Generator) -> Float[np.ndarray, "K D"]:
@@ -53,19 +63,7 @@ def maximize_information_bound(moments: ViewMoments, k: int, rng: np.random.Gene
     The maximizer is known up to rotation: the top K generalized eigenvectors of (V, Δ), scaled to A Δ Aᵀ = I.
     Raises RuntimeError when the optimizer does not converge.
     """
-    from scipy.optimize import minimize
-
-    v, delta = moments.within, moments.difference
-
-    def loss(flat: np.ndarray) -> tuple[float, np.ndarray]:
-        a = flat.reshape(k, -1)
-        return -moments.information_bound(a), (a @ delta - np.linalg.solve(a @ v @ a.T, a @ v)).ravel()
-
-    found = minimize(
-        loss, rng.standard_normal(k * len(v)), jac=True, method="L-BFGS-B",
-        options={"maxiter": 20_000, "maxfun": 40_000, "ftol": 1e-14, "gtol": 1e-8},
-    )  # fmt: skip
-    return _matrix(found, k)
+    return minimize_population(invariance_logdet(noise_var=0.0, residual_var=1.0), moments, k, rng)
 
 
 def population_vicreg(
@@ -83,12 +81,7 @@ def population_vicreg(
     >>> print(f"{population_vicreg(one, np.eye(1), normalization='reference', weights=(1.0, 0.0, 0.0)):.1f}")
     1.0
     """
-    per_invariance, per_variance, per_covariance = _per_dimension(normalization, weights, len(matrix))
-    cov = matrix @ moments.within @ matrix.T
-    hinge = np.maximum(0, gamma - np.sqrt(np.diagonal(cov) + eps)).sum()
-    off = cov - np.diag(np.diagonal(cov))
-    squared_distance = np.trace(matrix @ moments.difference @ matrix.T)
-    return float(per_invariance * squared_distance + per_variance * hinge + per_covariance * (off**2).sum())
+    return vicreg(normalization=normalization, weights=weights, gamma=gamma, eps=eps)(moments, matrix)
 
 
 def minimize_population_vicreg(
@@ -101,60 +94,53 @@ def minimize_population_vicreg(
     gamma: float = 1.0,
     eps: float = 1e-4,
 ) -> Float[np.ndarray, "K D"]:
-    """The K × D matrix at which the population VICReg loss is minimal, from a random start.
+    """The K × D matrix of a local minimum of the population VICReg loss, from a random start.
 
-    At the optimum coordinates sit on the kink of the hinge, where gradient methods stall: with h_j ≥ 0 and
-    h_j ≥ γ − √(C_jj + ε) as constraints the problem is smooth and SLSQP solves it.
-    Raises RuntimeError when the optimizer does not converge, ParameterError for weights that are not positive.
+    At large covariance weights there are several; take the best of some starts. Raises RuntimeError when the optimizer
+    does not converge, ParameterError for weights that are not positive.
     """
-    from scipy.optimize import minimize
-
     if min(weights) <= 0:
         raise ParameterError(f"weights: expected three positive numbers, got {weights}")
-    per_invariance, per_variance, per_covariance = _per_dimension(normalization, weights, k)
-    v, delta, d = moments.within, moments.difference, len(moments.within)
+    loss = vicreg(normalization=normalization, weights=weights, gamma=gamma, eps=eps)
+    return minimize_population(loss, moments, k, rng)
 
-    def loss(flat: np.ndarray) -> tuple[float, np.ndarray]:
-        a, slack = flat[: k * d].reshape(k, d), flat[k * d :]
-        cov, spread = a @ v @ a.T, a @ delta
-        off = cov - np.diag(np.diagonal(cov))
-        value = per_invariance * np.trace(spread @ a.T) + per_variance * slack.sum() + per_covariance * (off**2).sum()
-        gradient = 2 * per_invariance * spread + 4 * per_covariance * off @ a @ v
-        return float(value), np.concatenate([gradient.ravel(), np.full(k, per_variance)])
 
-    def deviation(flat: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        a = flat[: k * d].reshape(k, d)
-        return a, np.sqrt(np.einsum("ij,jl,il->i", a, v, a) + eps)
+def _with_hinge(loss: PopulationLoss, hinge: Hinge, moments: ViewMoments, k: int) -> Objective:
+    """Loss and gradient in (b, p, e), rows (p + e)·b/‖b‖, where Cov X = I and so C_jj = (p_j + e_j)²."""
 
-    def room(flat: np.ndarray) -> np.ndarray:
-        return flat[k * d :] - gamma + deviation(flat)[1]
+    def objective(flat: np.ndarray) -> tuple[float, np.ndarray]:
+        rows, length, p, norms = _polar(flat, k)
+        value, gradient = loss.smooth_gradient(moments, length[:, None] * rows)
+        std = np.sqrt(p**2 + hinge.eps)
+        along = (gradient * rows).sum(1)
+        turn = (length / norms)[:, None] * (gradient - along[:, None] * rows)
+        value += hinge.weight * (hinge.gamma - std).mean()
+        return value, np.concatenate([turn.ravel(), along - hinge.weight / k * p / std, along])
 
-    def room_gradient(flat: np.ndarray) -> np.ndarray:
-        a, std = deviation(flat)
-        rows = np.zeros((k, k, d))
-        rows[np.arange(k), np.arange(k)] = a @ v / std[:, None]
-        return np.hstack([rows.reshape(k, k * d), np.eye(k)])
+    return objective
 
-    start = np.concatenate([0.3 * rng.standard_normal(k * d), np.full(k, gamma)])
+
+def _polar(
+    flat: np.ndarray, k: int
+) -> tuple[Float[np.ndarray, "K D"], Float[np.ndarray, " K"], Float[np.ndarray, " K"], Float[np.ndarray, " K"]]:
+    """Unit rows, their lengths p + e, the parts p, and the norms of b."""
+    b, p, e = flat[: -2 * k].reshape(k, -1), flat[-2 * k : -k], flat[-k:]
+    norms = np.linalg.norm(b, axis=1)
+    return b / norms[:, None], p + e, p, norms
+
+
+def _lbfgs(
+    objective: Objective, start: np.ndarray, bounds: Sequence[tuple[float | None, float | None]] | None
+) -> np.ndarray:
+    from scipy.optimize import minimize
+
     found = minimize(
-        loss, start, jac=True, method="SLSQP", bounds=[(None, None)] * (k * d) + [(0, None)] * k,
-        constraints=[{"type": "ineq", "fun": room, "jac": room_gradient}], options={"maxiter": 2000, "ftol": 1e-11},
+        objective, start, jac=True, method="L-BFGS-B", bounds=bounds,
+        options={"maxiter": 20_000, "maxfun": 40_000, "ftol": 1e-15, "gtol": 1e-9, "maxcor": 20},
     )  # fmt: skip
-    found.x = found.x[: k * d]
-    return _matrix(found, k)
-
-
-def _per_dimension(
-    normalization: Normalization, weights: tuple[float, float, float], k: int
-) -> tuple[float, float, float]:
-    """Factors of tr(A Δ Aᵀ), Σ_j hinge_j and Σ_{i≠j} C_ij² when both views have the same covariance."""
-    require_known("normalization", normalization, NORMALIZATIONS)
-    invariance = weights[0] if normalization == "equation" else weights[0] / k
-    variance = weights[1] / k if normalization == "reference" else 2 * weights[1] / k
-    return invariance, variance, 2 * weights[2] / k
-
-
-def _matrix(found: Any, k: int) -> Float[np.ndarray, "K D"]:
-    if not found.success:
+    low, high = np.array(bounds or [(None, None)] * len(start), dtype=float).T  # None is nan, which clips nothing
+    left = found.x - np.fmin(np.fmax(found.x - found.jac, low), high)
+    # Line searches may also end at rounding, before the tolerances are met.
+    if not (found.success or np.abs(left).max() <= GRADIENT * np.abs(objective(start)[1]).max()):
         raise RuntimeError(f"the optimizer stopped after {found.nit} iterations: {found.message}")
-    return found.x.reshape(k, -1)
+    return found.x

@@ -130,7 +130,7 @@ def _whitened(xp: ModuleType, z: Float[Any, "m d"], ridge: float) -> Float[Any, 
     d = z.shape[1]
     identity = np.eye(d, dtype=z.dtype) if xp is np else xp.eye(d, dtype=z.dtype, device=z.device)
     cov = (1 - ridge) * covariance(z) + ridge * identity
-    if not float(log_determinant(cov)) > -np.inf:
+    if not bool(log_determinant(cov) > -np.inf):
         raise SampleError(
             "z_a and z_b: expected embeddings that span their space, got a covariance singular to rounding (collapse); "
             "use ridge > 0 or look at the run that led here"
