@@ -1,58 +1,154 @@
-"""Population losses against sampled ones, and their optima against closed forms."""
+"""Optima of population losses against closed forms, from every start."""
+
+from functools import partial
 
 import numpy as np
 import pytest
+from scipy.optimize import minimize_scalar
 
 from itssl.arrays import stream
 from itssl.choices import ParameterError
 from itssl.claims.vicreg_surrogates import CanonicalViews
-from itssl.distributions.tasks import linear_gaussian_views, random_mixing
 from itssl.evaluation.spectrum import numerical_rank
-from itssl.objectives import vicreg_terms
+from itssl.objectives import population_losses as losses
 from itssl.objectives.linear_gaussian import (
     ViewMoments,
     maximize_information_bound,
+    minimize_population,
     minimize_population_vicreg,
     population_vicreg,
 )
-from itssl.objectives.vicreg import NORMALIZATIONS
 
 EPS = np.finfo(float).eps
 WORLD = CanonicalViews(k=10)
 
 
-def sample_with_moments(moments, n):
-    """Views whose sample covariances equal the population's exactly."""
-    d = len(moments.within)
-    joint = np.block([[moments.within, moments.across], [moments.across.T, moments.within]])
-    z = stream(0, "exact").normal(size=(n, 2 * d))
-    z = np.linalg.qr(z - z.mean(axis=0))[0] * np.sqrt(n - 1) @ np.linalg.cholesky(joint).T
-    return z[:, :d], z[:, d:]
+def in_closed_form(gain):
+    """Σ over the k = 10 leading variates of min_c gain(c, ρ), where a loss decouples over canonical variates."""
+    found = [
+        minimize_scalar(partial(gain, rho=rho), bounds=(0, 100), method="bounded", options={"xatol": 1e-12})
+        for rho in WORLD.correlations[:10]
+    ]
+    return sum(result.fun for result in found)  # pyright: ignore[reportAttributeAccessIssue]
 
 
-@pytest.mark.parametrize("normalization", NORMALIZATIONS)
-def test_population_loss_is_the_sampled_loss_on_exact_moments(normalization):
-    rho = np.array([0.9, 0.5, 0.1])
-    mixing = random_mixing(3, 0)
-    moments = ViewMoments(mixing @ mixing.T, (mixing * rho) @ mixing.T)
-    matrix = 0.7 * stream(0, "A").normal(size=(2, 3))
-    n = 40
-    x, view = sample_with_moments(moments, n)
-    sampled = vicreg_terms(x @ matrix.T, view @ matrix.T, normalization=normalization)
-    # The invariance averages over n, covariances over n − 1.
-    total = sampled.total((25 * n / (n - 1), 25, 1))
-    assert population_vicreg(moments, matrix, normalization=normalization) == pytest.approx(total, rel=1e4 * EPS)
+NU, S2 = 0.01, 0.02
+OPTIMA = {
+    "literal bound": (
+        losses.invariance_logdet(noise_var=0.0, residual_var=1.0),
+        -WORLD.best_bound,
+        10,
+    ),
+    "LogDet, s² = 2ν: all with ρ > 0": (
+        losses.invariance_logdet(noise_var=NU, residual_var=S2),
+        in_closed_form(lambda c, rho: 0.5 * (np.log(S2 / (c + NU)) - 1) + (2 * c * (1 - rho) + NU) / (2 * S2)),
+        10,
+    ),
+    "LogDet, s² = ν/2: ρ > 3/4": (
+        losses.invariance_logdet(noise_var=NU, residual_var=NU / 2),
+        in_closed_form(lambda c, rho: 0.5 * (np.log(NU / 2 / (c + NU)) - 1) + (2 * c * (1 - rho) + NU) / NU),
+        5,
+    ),
+    "CorInfoMax": (
+        losses.corinfomax(eps=NU),
+        in_closed_form(lambda c, rho: -2 * np.log(c + NU) + 4 / NU * c * (1 - rho)),
+        10,
+    ),
+    "PairDist, s² = ν: ρ > 3/4": (
+        losses.invariance_pairdist(noise_var=NU, residual_var=NU),
+        in_closed_form(lambda c, rho: -0.5 * np.log(1 + c / (4 * NU)) - 0.5 * c / (c + 4 * NU) + c * (1 - rho) / NU),
+        5,
+    ),
+    "PairDist (KL), s² = ν: ρ > 0": (
+        losses.invariance_pairdist(noise_var=NU, residual_var=NU, kernel="kl"),
+        in_closed_form(lambda c, rho: -0.5 * np.log(1 + c / NU) - 0.5 * c / (c + NU) + c * (1 - rho) / NU),
+        10,
+    ),
+    "W-MSE without sphere": (losses.whitened_mse(), 20 - 2 * WORLD.correlations[:10].sum(), 10),
+    "spectral": (losses.spectral_contrastive(), -(WORLD.correlations[:10] ** 2).sum(), 10),
+    "InfoNCE": (losses.infonce(temperature=0.1), -0.5 * (WORLD.correlations[:10] ** 2).sum(), 10),
+}
 
 
-def test_information_equals_the_tasks():
-    rho, mixing = np.array([0.9, 0.5, 0.1]), random_mixing(3, 0)
-    moments = ViewMoments(mixing @ mixing.T, (mixing * rho) @ mixing.T)
-    task = linear_gaussian_views(rho, mixing=mixing)
-    matrix = stream(0, "A").normal(size=(3, 3))
-    assert moments.information(matrix) == pytest.approx(task.mutual_information.value, abs=1e5 * EPS)
-    assert moments.information(np.vstack([matrix, matrix])) == pytest.approx(
-        task.mutual_information.value, abs=1e6 * EPS
+@pytest.mark.parametrize("name", OPTIMA)
+def test_optimum_in_closed_form_from_every_start(name):
+    loss, expected, rank = OPTIMA[name]
+    moments = WORLD.moments()
+    for seed in range(3):
+        found = minimize_population(loss, moments, 10, stream(seed, "start"))
+        assert loss(moments, found) == pytest.approx(expected, rel=1e-8)
+        assert numerical_rank(moments.embedded(found).within) == rank
+        assert moments.largest_angle(found, rank, smallest_variance=1e-6) < 1e-5  # optimizer precision
+        information = moments.information(found, smallest_variance=1e-6)
+        assert information == pytest.approx(moments.best_information(rank), abs=1e-8)
+
+
+def test_corinfomax_drops_what_repeats_less_than_half():
+    """With room for 15 directions it keeps the 10 with ρ > ½, for every ε."""
+    assert (WORLD.correlations > 0.5).sum() == 10
+    for eps in (1e-3, 1.0):
+        found = minimize_population(losses.corinfomax(eps=eps), WORLD.moments(), 15, stream(0, "start"))
+        assert numerical_rank(WORLD.moments().embedded(found).within) == 10
+
+
+def test_barlow_twins_loses_rank_at_its_published_weight():
+    moments = WORLD.moments()
+    ranks = []
+    for redundancy in (0.0051, 1.0):
+        loss = losses.barlow_twins(redundancy=redundancy)
+        found = minimize_population(loss, moments, 10, stream(0, "start"))
+        ranks.append(numerical_rank(moments.embedded(found).within))
+        # CCA scores, whose cross-correlations vanish off the diagonal, are no better.
+        assert loss(moments, found) <= loss(moments, moments.canonical()[1][:10])
+    assert ranks == [5, 10]
+
+
+def test_rows_may_exceed_what_the_hinge_asks_for():
+    """A strong entropy at little noise: rows longer than the kink, at a point no first-order step improves."""
+    moments = WORLD.moments()
+    loss = losses.vicreg_logdet(normalization="reference", beta=1.0, weights=(25.0, 25.0, 1.0, 100.0))
+    found = minimize_population(loss, moments, 5, stream(0, "start"))
+    assert (np.diagonal(moments.embedded(found).within) > 1.01).all()
+    _, gradient = loss.smooth_gradient(moments, found)
+    assert np.abs(gradient).max() < 1e-4 * 100  # optimizer precision, relative to the weight
+
+
+def test_no_nearby_matrix_is_better():
+    """The reformulation of the hinge has the minima of the loss itself."""
+    moments, rng = WORLD.moments(), stream(0, "nearby")
+    for loss in (
+        losses.vicreg(normalization="reference"),
+        losses.vicreg_logdet(normalization="reference", beta=100.0),
+        losses.vicreg_pairdist(normalization="solo", noise_var=0.01),
+    ):
+        found = minimize_population(loss, moments, 10, stream(0, "start"))
+        size = np.abs(found).max()
+        nearby = [
+            loss(moments, found + size * h * rng.normal(size=found.shape)) for h in (1e-3, 1e-4) for _ in "123456"
+        ]
+        assert min(nearby) > loss(moments, found)
+
+
+def test_units_of_the_views_do_not_matter():
+    moments, units = WORLD.moments(), np.diag(np.geomspace(1e-3, 1e3, 20))
+    loss = losses.invariance_logdet(noise_var=0.0, residual_var=1.0)
+    scaled = ViewMoments(units @ moments.within @ units, units @ moments.across @ units)
+    assert loss(scaled, minimize_population(loss, scaled, 5, stream(0, "start"))) == pytest.approx(
+        -CanonicalViews(k=5).best_bound, rel=1e-8
     )
+
+
+def test_a_search_that_does_not_converge_says_so(monkeypatch):
+    import scipy.optimize
+
+    searched = scipy.optimize.minimize
+
+    def short(*args, options, **others):
+        return searched(*args, options={**options, "maxiter": 3}, **others)
+
+    monkeypatch.setattr(scipy.optimize, "minimize", short)
+    with pytest.raises(RuntimeError, match="the optimizer stopped after 3 iterations"):
+        minimize_population(losses.whitened_mse(), WORLD.moments(), 5, stream(0, "start"))
 
 
 def test_closed_form_values_of_the_theory():
@@ -116,13 +212,6 @@ def test_vicregs_optimum_by_water_filling():
     assert (values > 0).sum() == 6
     assert population_vicreg(WORLD.moments(), found, **options) == pytest.approx(loss, rel=1e-7)  # optimizer precision
     assert loss == pytest.approx(7.1405482, abs=1e-7)
-
-
-def test_collapsed_spectrum_counts_only_what_is_left():
-    moments = WORLD.moments()
-    matrix = stream(0, "A").normal(size=(3, 20))
-    matrix[2] *= 1e-5
-    assert moments.information(matrix) > moments.information(matrix, smallest_variance=1e-6)
 
 
 def test_weights_are_positive():
