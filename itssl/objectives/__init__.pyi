@@ -7,6 +7,7 @@ from . import equivalence as equivalence
 from . import gathering as gathering
 from . import linear_gaussian as linear_gaussian
 from . import population_losses as population_losses
+from . import population_terms as population_terms
 from . import redundancy as redundancy
 from . import supervised as supervised
 from . import target_network as target_network
