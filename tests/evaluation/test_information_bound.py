@@ -291,6 +291,7 @@ def test_gaussian_entropy_is_no_bound_and_says_so():
     z, pair = far.sample(300, stream(0, "flagged"))
     found = information_bound(z, pair, entropy="gaussian", prototypes=4)
     assert found.value.value > np.log(4)
+    assert found.cap == np.log(4)
     assert not found.valid
     assert found.value.bias is Bias.UNKNOWN
     assert {"not_a_bound", "above_log_prototypes"} <= {w.code for w in found.warnings}
