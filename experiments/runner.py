@@ -7,7 +7,8 @@ so that an interrupted run goes on where it stopped.
 
 import json
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,21 +21,23 @@ from tqdm.auto import tqdm
 import itssl
 
 Cell = dict[str, Any]
+BACKENDS = ("loky", "sequential", "dask", "ray")
 
 
 def experiment(
     folder: Path,
     *,
-    cells: Callable[[bool], list[Cell]],
+    cells: Callable[..., list[Cell]],
     measure: Callable[[Cell, np.random.Generator], dict[str, Any]],
     summarize: Callable[[list[Cell]], dict[str, Any]],
     draw: Callable[[list[Cell]], Any],
+    options: Sequence[Callable[[Any], Any]] = (),
 ) -> click.Command:
     """The command line of an experiment.
 
-    ``cells(quick)`` lists what is to be measured, ``summarize(rows)`` turns the rows (cell and measured numbers in one
-    dict) into the findings, ``draw(rows)`` into a matplotlib Figure. The stream of a cell depends on the seed and
-    the cell alone.
+    ``cells(quick)`` lists what is to be measured (further ``options`` of click are passed on to it by name),
+    ``summarize(rows)`` turns the rows (cell and measured numbers in one dict) into the findings, ``draw(rows)`` into a
+    matplotlib Figure. The stream of a cell depends on the seed and the cell alone.
     """
 
     @click.command()
@@ -42,11 +45,16 @@ def experiment(
     @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
     @click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder for what is written.")
     @click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Processes.")
-    def main(quick: bool, seed: int, out: Path | None, jobs: int) -> None:
+    @click.option("--backend", type=click.Choice(BACKENDS), default="loky", show_default=True, help="Of joblib.")
+    @click.option("--address", help="Of a running Dask or Ray cluster; by default one on this machine.")
+    def main(
+        quick: bool, seed: int, out: Path | None, jobs: int, backend: str, address: str | None, **chosen: Any
+    ) -> None:
         """Run the experiment; write findings.json and figure.png (by default beside run.py, or its folder quick/)."""
         place = out or (folder / "quick" if quick else folder)
         place.mkdir(parents=True, exist_ok=True)
-        rows = _rows(cells(quick), measure, seed, jobs, place / f"cells-{seed}.jsonl")
+        with workers(backend, jobs, address):
+            rows = _rows(cells(quick, **chosen), measure, seed, jobs, place / f"cells-{seed}.jsonl")
         findings = {
             "experiment": folder.name, "quick": quick, "seed": seed, "itssl": itssl.__version__,
             "python": platform.python_version(), "numpy": np.__version__, "scipy": scipy.__version__,
@@ -57,7 +65,35 @@ def experiment(
         click.echo(json.dumps(findings["findings"], indent=1, ensure_ascii=False))
         click.echo(f"written: {place / 'findings.json'} and {place / 'figure.png'}", err=True)
 
+    for option in reversed(options):
+        main = option(main)
     return main
+
+
+@contextmanager
+def workers(backend: str, jobs: int, address: str | None = None) -> Iterator[None]:
+    """Let joblib work in processes of this machine (loky), one after another, or on a Dask or Ray cluster.
+
+    Dask needs the packages dask and distributed, Ray the package ray; neither is installed with itssl. Without an
+    ``address`` a cluster of ``jobs`` one-thread workers is started on this machine and closed at the end.
+    """
+    if backend == "dask":
+        from dask.distributed import Client
+
+        local = {} if address else {"n_workers": jobs, "threads_per_worker": 1, "dashboard_address": None}
+        with Client(address, **local), joblib.parallel_config("dask"):
+            yield
+    elif backend == "ray":
+        import ray
+        from ray.util.joblib import register_ray
+
+        with ray.init(address, **({} if address else {"num_cpus": jobs})):
+            register_ray()
+            with joblib.parallel_config("ray"):
+                yield
+    else:
+        with joblib.parallel_config(backend):
+            yield
 
 
 def _rows(

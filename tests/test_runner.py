@@ -2,6 +2,8 @@
 
 import json
 
+import click
+import pytest
 from click.testing import CliRunner
 from matplotlib.figure import Figure
 
@@ -36,3 +38,27 @@ def test_an_interrupted_run_keeps_what_is_finished(tmp_path):
     assert other.exit_code == 0
     again = json.loads((tmp_path / "again" / "findings.json").read_text())["rows"]
     assert again == rows[:2]  # a cell's stream depends on the seed and the cell alone
+
+
+def squared(cell, rng):
+    return {"value": cell["i"] ** 2 + float(rng.normal())}
+
+
+def command(folder):
+    return experiment(
+        folder, cells=lambda quick, rows: [{"i": i} for i in range(rows)], measure=squared, draw=lambda rows: Figure(),
+        summarize=lambda rows: {"n": len(rows)}, options=[click.option("--rows", default=3)],
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("backend", ["loky", "sequential", pytest.param("dask", marks=pytest.mark.slow)])
+def test_the_backend_does_not_change_the_numbers(tmp_path, backend):
+    if backend == "dask":
+        pytest.importorskip("distributed", reason="needs the extra `cluster`")
+    found = []
+    for name, options in (("one", []), ("other", ["--backend", backend, "--jobs", "2"])):
+        done = CliRunner().invoke(command(tmp_path), ["--rows", "4", "--out", str(tmp_path / name), *options])
+        assert done.exit_code == 0, done.output
+        found.append(json.loads((tmp_path / name / "findings.json").read_text())["rows"])
+    assert len(found[0]) == 4
+    assert found[0] == found[1]

@@ -44,9 +44,13 @@ def cells(quick: bool) -> list[dict[str, Any]]:
             for rho in rhos:
                 add("total_correlation", "GaussianPlugin", d * multiple, d, rho, _fewer(replicates, d))
     for d in dims[:3]:
+        count = replicates // (2 if d < 10 else 3)
         for n in (2 * d + 6, 5 * d + 10, 100 * d):
             for shift in (0.5,) if quick else (0.0, 0.5, 2.0):
-                add("kl_divergence", "GaussianPlugin", n, d, shift, replicates // 2)
+                add("kl_divergence", "GaussianPlugin", n, d, shift, count)
+        fewest = max(2 * d, d + 3)  # of which Q's have a finite mean of the inverse
+        for n, m in () if quick else ((fewest, fewest), (10 * d, fewest), (fewest, 10 * d)):
+            add("kl_divergence", "GaussianPlugin", n, d, 2.0, count, m=m)
     return found
 
 
@@ -84,7 +88,8 @@ def _world(cell: dict[str, Any]) -> tuple[Any, float]:
         ratio = np.exp(rho * np.linspace(-1, 1, d)) if d > 1 else np.array([np.exp(rho)])
         truth = 0.5 * float((ratio - 1 - np.log(ratio)).sum() + rho**2)
         shift = np.r_[rho, np.zeros(d - 1)]
-        return lambda rng: (rng.normal(size=(n, d)) * ratio**0.5 + shift, rng.normal(size=(n, d))), truth
+        m = cell.get("m", n)
+        return lambda rng: (rng.normal(size=(n, d)) * ratio**0.5 + shift, rng.normal(size=(m, d))), truth
     if cell["quantity"] == "total_correlation":
         truth = -0.5 * float((d - 1) * np.log(1 - rho**2) + np.log(1 + (d - 1) * rho**2))
         return lambda rng: ((1 - rho**2) ** 0.5 * rng.normal(size=(n, d)) + rho * rng.normal(size=(n, 1)),), truth

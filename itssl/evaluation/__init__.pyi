@@ -8,8 +8,10 @@ from . import convergence as convergence
 from . import decomposition as decomposition
 from . import information_bound as information_bound
 from . import normality as normality
+from . import observed_runs as observed_runs
 from . import overlap as overlap
 from . import paired as paired
+from . import probe_runs as probe_runs
 from . import probes as probes
 from . import spectrum as spectrum
 from .collapse import CollapseReport as CollapseReport

@@ -1,3 +1,4 @@
+from . import checkpoints as checkpoints
 from . import datasets as datasets
 from . import encoders as encoders
 from . import first_order as first_order
@@ -7,10 +8,12 @@ from . import injectivity as injectivity
 from . import invertible_layers as invertible_layers
 from . import photometric as photometric
 from . import pushforward as pushforward
+from . import recipes as recipes
 from . import rectified_gaussians as rectified_gaussians
 from . import regions as regions
 from . import templates as templates
 from . import training as training
+from . import training_run as training_run
 from . import truth_catalogue as truth_catalogue
 from . import truth_networks as truth_networks
 from . import view_law as view_law

@@ -124,6 +124,32 @@ def cnn(
     return _initialized(nn.Sequential(*layers), seed)
 
 
+def with_batch_norm(network: nn.Sequential, *, last: bool = False) -> nn.Sequential:
+    """The network with a batch normalization after every linear layer and convolution but the last.
+
+    ``last`` adds one after the last layer too, and a ReLU, as residual networks end: for representations. The layers
+    themselves are those of the network, not copies.
+
+    >>> with_batch_norm(mlp((2, 8, 3), seed=0))
+    Sequential(
+      (0): Linear(in_features=2, out_features=8, bias=True)
+      (1): BatchNorm1d(8, eps=1e-05, momentum=0.1, affine=True, bias=True, track_running_stats=True)
+      (2): ReLU()
+      (3): Linear(in_features=8, out_features=3, bias=True)
+    )
+    """
+    layers: list[nn.Module] = []
+    for layer in network:
+        layers.append(layer)
+        if isinstance(layer, nn.Linear):
+            layers.append(nn.BatchNorm1d(layer.out_features, dtype=layer.weight.dtype))
+        elif isinstance(layer, nn.Conv2d):
+            layers.append(nn.BatchNorm2d(layer.out_channels, dtype=layer.weight.dtype))
+    if last:
+        return nn.Sequential(*layers, nn.ReLU())
+    return nn.Sequential(*(layers[:-1] if isinstance(layers[-1], nn.BatchNorm1d) else layers))
+
+
 def with_projector(encoder: nn.Module, projector: nn.Module) -> nn.Sequential:
     """The encoder followed by the projector, as children ``encoder`` and ``projector``; weights are shared.
 

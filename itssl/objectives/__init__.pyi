@@ -32,10 +32,10 @@ from .redundancy import barlow_twins_terms as barlow_twins_terms
 from .redundancy import wmse_terms as wmse_terms
 from .target_network import BYOL as BYOL
 from .terms import Bound as Bound
-from .terms import minimize as minimize
 from .terms import Objective as Objective
 from .terms import ObjectiveTerms as ObjectiveTerms
 from .terms import Term as Term
+from .terms import minimize as minimize
 from .vicreg import convert_weights as convert_weights
 from .vicreg import covariance_term as covariance_term
 from .vicreg import variance_term as variance_term
