@@ -2,8 +2,8 @@
 
 import glob
 import hashlib
+import io
 import os
-import pickle
 import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -44,19 +44,24 @@ def save_checkpoint(path: Path, identity: Mapping[str, str], state: Mapping[str,
 def load_checkpoint(path: Path, identity: Mapping[str, str]) -> dict[str, Any] | None:
     """The state in ``path``, or None where there is no file. Nothing is unpickled but tensors and plain values.
 
-    Raises CheckpointError for a damaged or foreign file, and for one of a run with another identity.
+    Raises CheckpointError for a damaged or foreign file, and for one of a run with another identity; OSError as
+    reading the file does.
     """
     if not path.exists():
         return None
+    file = io.BytesIO(path.read_bytes())
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        if damaged := zipfile.ZipFile(file).testzip():  # torch.load ignores the checksums
+            raise zipfile.BadZipFile(f"wrong checksum of {damaged}")
+        file.seek(0)
+        content = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # whatever zipfile and unpickling make of arbitrary bytes
         reason = str(error).strip().partition("\n")[0][:120]
         raise CheckpointError(
             f"{path}: expected a checkpoint of a training run, got a damaged or foreign file ({reason}); delete it to "
             "start anew, or restore a copy"
         ) from error
-    if not isinstance(content, dict) or content.get("format") != _FORMAT:
+    if not isinstance(content, dict) or {*content} != {"format", "identity", "state"} or content["format"] != _FORMAT:
         raise CheckpointError(f"{path}: expected the format {_FORMAT!r}, got another one; use another path")
     found = content["identity"]
     differing = [name for name in {**found, **identity} if found.get(name) != identity.get(name)]
