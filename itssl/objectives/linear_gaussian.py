@@ -11,6 +11,7 @@ from itssl.objectives.vicreg import WEIGHTS, Normalization
 from itssl.objectives.view_moments import ViewMoments as ViewMoments
 
 GRADIENT = 1e-6  # relative to the start's: what may be left where rounding ends a line search
+UNCHANGED = 1e-9  # relative
 Objective = Callable[[np.ndarray], tuple[float, np.ndarray]]
 
 
@@ -21,9 +22,9 @@ def minimize_population(
 
     The search runs in coordinates in which Cov X = I, so that units of X do not matter; its start is isotropic in them.
     At VICReg's optima coordinates sit on the kink of the hinge, where gradient methods stall. So a row is written
-    (p + e)·b/‖b‖ with p ≤ √(γ² − ε), e ≥ 0 and the hinge seen by p alone: smooth, with bounds for constraints, and of
-    the same minima, as more p is never worse than more e. Where more variance than asked for cannot pay, e = 0, and p
-    may change its sign (else p = 0, where the hinge has no slope, would trap).
+    (p + e)·b/‖b‖ with 0 ≤ p ≤ √(γ² − ε), e ≥ 0 and the hinge seen by p alone: smooth, with bounds for constraints, and
+    of the same minima, as more p is never worse than more e. What it adds are stops at p = 0, where the hinge has no
+    slope; from there the search goes on.
 
     Raises RuntimeError when the optimizer does not converge, ParameterError for k < 1.
 
@@ -38,23 +39,20 @@ def minimize_population(
     whitened = ViewMoments(np.eye(d), white @ moments.across @ white.T)
     start = rng.standard_normal((k, d)) / np.sqrt(d)
     if loss.hinge is None:
-
-        def objective(flat: np.ndarray) -> tuple[float, np.ndarray]:
-            value, gradient = loss.smooth_gradient(whitened, flat.reshape(k, d))
-            return value, gradient.ravel()
-
-        return _lbfgs(objective, start.ravel(), None).reshape(k, d) @ white
-
+        return _lbfgs(_without_hinge(loss, whitened, k), start.ravel(), None).reshape(k, d) @ white
     top = float(np.sqrt(loss.hinge.gamma**2 - loss.hinge.eps))
-    norms = np.linalg.norm(start, axis=1)
-    flat = np.concatenate([start.ravel(), np.minimum(norms, top), np.maximum(norms - top, 0)])
-    bounds = [(None, None)] * (k * d) + (
-        [(0.0, top)] * k + [(0.0, None)] * k if loss.rewards_variance else [(-top, top)] * k + [(0.0, 0.0)] * k
-    )
-    if not loss.rewards_variance:
-        flat[-k:] = 0.0
-    rows, length, _, _ = _polar(_lbfgs(_with_hinge(loss, loss.hinge, whitened, k), flat, bounds), k)
-    return length[:, None] * rows @ white
+    bounds = [(None, None)] * (k * d) + [(0, top)] * k + [(0, None)] * k
+    objective, flat, before = _with_hinge(loss, loss.hinge, whitened, k), _as_rows(start, top), np.inf
+    while True:
+        flat = _lbfgs(objective, flat, bounds)
+        value = objective(flat)[0]
+        rows, length, p, _ = _polar(flat, k)
+        stopped = (p < top) & (length > p) | (length == 0)
+        if not stopped.any() or value > before - UNCHANGED * abs(before):  # a row that returns to zero belongs there
+            return length[:, None] * rows @ white
+        before = value
+        nudge = top * UNCHANGED**0.5 * rng.standard_normal((k, d)) * (length == 0)[:, None]
+        flat = _as_rows(length[:, None] * rows + nudge, top)
 
 
 def maximize_information_bound(moments: ViewMoments, k: int, rng: np.random.Generator) -> Float[np.ndarray, "K D"]:
@@ -105,6 +103,14 @@ def minimize_population_vicreg(
     return minimize_population(loss, moments, k, rng)
 
 
+def _without_hinge(loss: PopulationLoss, moments: ViewMoments, k: int) -> Objective:
+    def objective(flat: np.ndarray) -> tuple[float, np.ndarray]:
+        value, gradient = loss.smooth_gradient(moments, flat.reshape(k, -1))
+        return value, gradient.ravel()
+
+    return objective
+
+
 def _with_hinge(loss: PopulationLoss, hinge: Hinge, moments: ViewMoments, k: int) -> Objective:
     """Loss and gradient in (b, p, e), rows (p + e)·b/‖b‖, where Cov X = I and so C_jj = (p_j + e_j)²."""
 
@@ -118,6 +124,12 @@ def _with_hinge(loss: PopulationLoss, hinge: Hinge, moments: ViewMoments, k: int
         return value, np.concatenate([turn.ravel(), along - hinge.weight / k * p / std, along])
 
     return objective
+
+
+def _as_rows(matrix: Float[np.ndarray, "K D"], top: float) -> np.ndarray:
+    """(b, p, e) of a matrix, as much of each length in p as it takes."""
+    norms = np.linalg.norm(matrix, axis=1)
+    return np.concatenate([(matrix / norms[:, None]).ravel(), np.minimum(norms, top), np.maximum(norms - top, 0)])
 
 
 def _polar(

@@ -52,8 +52,6 @@ class Hinge:
 class PopulationLoss:
     """A loss of the embeddings' second moments: a smooth part and, for VICReg, the hinge; minimized.
 
-    ``rewards_variance``: whether a coordinate may gain from more variance than the hinge asks for.
-
     >>> views = ViewMoments(np.eye(1), 0.5 * np.eye(1))
     >>> print(f"{spectral_contrastive()(views, np.eye(1)):.1f}")  # −2 · 0.5 + 1
     0.0
@@ -61,7 +59,6 @@ class PopulationLoss:
 
     smooth: Callable[[ViewMoments], Smooth]
     hinge: Hinge | None = None
-    rewards_variance: bool = False
 
     def __call__(self, moments: ViewMoments, matrix: Float[np.ndarray, "K D"]) -> float:
         z = moments.embedded(matrix)
@@ -119,7 +116,6 @@ def vicreg_logdet(
     return PopulationLoss(
         smooth=lambda z: base.smooth(z) + (-weights[3]) * gaussian_entropy(z, noise_var),
         hinge=base.hinge,
-        rewards_variance=True,
     )
 
 
@@ -145,7 +141,6 @@ def vicreg_pairdist(
     return PopulationLoss(
         smooth=lambda z: base.smooth(z) + (-weights[3]) * pairwise_entropy(z, noise_var, kernel=kernel),
         hinge=base.hinge,
-        rewards_variance=True,
     )
 
 

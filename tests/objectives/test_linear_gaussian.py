@@ -10,6 +10,7 @@ from itssl.arrays import stream
 from itssl.choices import ParameterError
 from itssl.claims.vicreg_surrogates import CanonicalViews
 from itssl.evaluation.spectrum import numerical_rank
+from itssl.objectives import linear_gaussian
 from itssl.objectives import population_losses as losses
 from itssl.objectives.linear_gaussian import (
     ViewMoments,
@@ -113,20 +114,58 @@ def test_rows_may_exceed_what_the_hinge_asks_for():
     assert np.abs(gradient).max() < 1e-4 * 100  # optimizer precision, relative to the weight
 
 
-def test_no_nearby_matrix_is_better():
-    """The reformulation of the hinge has the minima of the loss itself."""
-    moments, rng = WORLD.moments(), stream(0, "nearby")
-    for loss in (
-        losses.vicreg(normalization="reference"),
+@pytest.mark.parametrize(
+    "loss",
+    [
+        losses.vicreg(normalization="reference", weights=(25.0, 25.0, 0.01)),
+        losses.vicreg(normalization="equation", weights=(25.0, 25.0, 100.0)),
         losses.vicreg_logdet(normalization="reference", beta=100.0),
         losses.vicreg_pairdist(normalization="solo", noise_var=0.01),
-    ):
-        found = minimize_population(loss, moments, 10, stream(0, "start"))
-        size = np.abs(found).max()
-        nearby = [
-            loss(moments, found + size * h * rng.normal(size=found.shape)) for h in (1e-3, 1e-4) for _ in "123456"
-        ]
-        assert min(nearby) > loss(moments, found)
+    ],
+    ids=["VICReg, small weight", "VICReg, large weight", "VICReg + LogDet", "VICReg + PairDist"],
+)
+def test_no_nearby_matrix_is_better(loss):
+    """The reformulation of the hinge has the minima of the loss itself: steps of all rows, and along each row."""
+    moments, k = WORLD.moments(), 10
+    for seed in range(4):
+        rng = stream(seed, "start")
+        found = minimize_population(loss, moments, k, rng)
+        steps = [h * np.abs(found).max() * rng.normal(size=found.shape) for h in (1e-3, 1e-4) for _ in range(6)]
+        steps += [h * np.eye(k)[[j]].T * found for h in (-1e-2, -1e-4, 1e-4, 1e-2) for j in range(k)]
+        assert min(loss(moments, found + step) for step in steps) >= loss(moments, found) * (1 - 1e-13)
+
+
+@pytest.mark.parametrize("excess", [0.0, 0.5])
+def test_rows_stopped_where_the_hinge_has_no_slope_go_on(monkeypatch, excess):
+    """One row ends as (p, e) = (0, excess) in the first search, which hides its hinge or the row itself."""
+    loss, moments = losses.vicreg_logdet(normalization="reference", beta=100.0), WORLD.moments()
+    expected = loss(moments, minimize_population(loss, moments, 10, stream(0, "start")))
+    search, calls = linear_gaussian._lbfgs, []
+
+    def stopped(objective, start, bounds):
+        calls.append(found := search(objective, start, bounds))
+        if len(calls) == 1:
+            found[-20], found[-10] = 0.0, excess
+        return found
+
+    monkeypatch.setattr(linear_gaussian, "_lbfgs", stopped)
+    found = minimize_population(loss, moments, 10, stream(0, "start"))
+    assert len(calls) == 2
+    assert loss(moments, found) == pytest.approx(expected, rel=1e-9)
+
+
+def test_a_row_that_returns_to_zero_stays_there(monkeypatch):
+    search, calls = linear_gaussian._lbfgs, []
+
+    def always_cut(objective, start, bounds):
+        calls.append(found := search(objective, start, bounds))
+        found[-20] = found[-10] = 0.0
+        return found
+
+    monkeypatch.setattr(linear_gaussian, "_lbfgs", always_cut)
+    found = minimize_population(losses.vicreg(normalization="reference"), WORLD.moments(), 10, stream(0, "start"))
+    assert len(calls) == 2
+    assert not found[0].any()
 
 
 def test_units_of_the_views_do_not_matter():
