@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import itssl.networks.pushforward
     import itssl.networks.training
 
-Objective: TypeAlias = Literal["VICReg", "SimCLR"]
+Objective: TypeAlias = Literal["VICReg", "SimCLR", "BYOL"]
 
 EPOCHS = 60
 LOWEST = 60.0  # e^−60 of the first scale at which noise leaves the region
@@ -166,16 +166,23 @@ def train_on_digits(
 ) -> "itssl.networks.training.TrainingRun":
     """One run on digits: 60 epochs, batch 256, AdamW 1e-3 with cosine decay.
 
-    VICReg is 25/25/1 in the reference normalization; SimCLR is InfoNCE of cosine similarities at temperature 0.1.
+    VICReg is 25/25/1 in the reference normalization; SimCLR is InfoNCE of cosine similarities at temperature 0.1; BYOL
+    has a predictor with one hidden layer and a target with decay 0.99.
     """
+    import torch
+
+    from itssl.networks.encoders import mlp
     from itssl.networks.training import train
     from itssl.networks.views import AffineViews
     from itssl.objectives.contrastive import infonce_terms
+    from itssl.objectives.target_network import BYOL
+    from itssl.objectives.terms import minimize
     from itssl.objectives.vicreg import vicreg_terms
 
     losses = {
-        "VICReg": lambda z_a, z_b: vicreg_terms(z_a, z_b, normalization="reference").total(),
-        "SimCLR": lambda z_a, z_b: infonce_terms(z_a, z_b, temperature=0.1).total(),
+        "VICReg": minimize(vicreg_terms, normalization="reference"),
+        "SimCLR": minimize(infonce_terms, temperature=0.1),
+        "BYOL": BYOL(mlp((64, 256, 64), seed=seed + 2, dtype=torch.float32)),
     }
     return train(
         untrained_digits_encoder(seed),

@@ -100,7 +100,7 @@ def recipes() -> Recipes:
             ),
             "mnist5k": Recipe(
                 name="mnist5k", data=mnist5k, views=AffineViews(shift=0.075, image=(1, 28, 28)),
-                encoder=_mnist_encoder, representation=128, d=64, epochs=30, batch_size=256, learning_rate=1e-3,
+                encoder=_mnist_encoder, representation=128, d=64, epochs=20, batch_size=256, learning_rate=1e-3,
             ),
         }
     )  # fmt: skip
