@@ -98,6 +98,7 @@ WORLDS = (
     PROTOTYPES,
     UNIFORM,
     _world("uniform directions in R^2", lambda rng: _uniform(2, rng), d=2, temperature=1.0),
+    _world("uniform directions in R^3", lambda rng: _uniform(3, rng), d=3, temperature=1e-4),
     _world("uniform directions in R^512", lambda rng: _uniform(512, rng), d=512, temperature=1e-3),
     _world("nearly collapsed in R^32", lambda rng: _one_pole(32, 1e6, rng), d=32, temperature=0.05),
     _world("two views of digits after VICReg", _digits, d=64, temperature=0.1),
