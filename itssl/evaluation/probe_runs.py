@@ -35,7 +35,7 @@ def methods() -> tuple[str, ...]:
 
 
 def probe_run(
-    recipe: Recipe, method: str, seed: int, *, checkpoint: Path | None = None, **settings: float
+    recipe: Recipe, method: str, seed: int, *, checkpoint: Path | None = None, **settings: Any
 ) -> dict[str, float]:
     """Train ``method`` by the recipe and probe the representation on the test pictures: numbers by name.
 
@@ -104,7 +104,7 @@ def supervised_run(recipe: Recipe, seed: int) -> TrainingRun:
     return train(recipe.network(seed), Supervised(head), rows, views, seed=seed, progress=False, **recipe.schedule)
 
 
-def _run(recipe: Recipe, method: str, seed: int, checkpoint: Path | None, **settings: float) -> TrainingRun:
+def _run(recipe: Recipe, method: str, seed: int, checkpoint: Path | None, **settings: Any) -> TrainingRun:
     from itssl.objectives.catalogue import objectives
 
     chosen = objectives(recipe.predictor(seed), d=recipe.d, **settings)[method]

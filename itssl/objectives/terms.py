@@ -58,7 +58,7 @@ class ObjectiveTerms:
     n: int
     terms: Mapping[str, Term]
     remark: str
-    bound: Bound | None = None
+    bound: Bound | Any = None  # Any for None: most callers know whether there is one
     settings: Mapping[str, float | str] = field(default_factory=dict)
     reference: Reference | None = None
 

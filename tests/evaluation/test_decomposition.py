@@ -1,5 +1,7 @@
 """The chain from information to VICReg against naive formulas; its gaps, directions and errors."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -258,7 +260,7 @@ def test_report_and_waterfall():
     assert "≤ bound, Gaussian h" in str(found)
     ax = found.figure().axes[0]
     assert [label.get_text() for label in ax.get_yticklabels()] == NAMES
-    bars = ax.patches
+    bars: list[Any] = list(ax.patches)
     assert len(bars) == len(NAMES)
     for i, (bar, step) in enumerate(zip(bars, found.steps, strict=True)):
         start = 0.0 if i in (0, len(NAMES) - 1) else found.steps[i - 1].value

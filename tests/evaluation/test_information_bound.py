@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,6 +23,7 @@ from itssl.estimators.hausdorff import HausdorffEntropy
 from itssl.evaluation.bound_entropy import entropy_piece
 from itssl.evaluation.conditional_density import (
     FAMILIES,
+    Family,
     fit,
     isotropic,
     von_mises_fisher,
@@ -57,7 +59,7 @@ def test_gaussian_families_are_what_they_say(noise_var):
     d, delta, eye = 3, z - pair, np.eye(3)
     slope = np.linalg.lstsq(np.c_[pair, np.ones(80)], z, rcond=None)[0]
     rest = z - np.c_[pair, np.ones(80)] @ slope
-    expected = {
+    expected: dict[Family, tuple[np.ndarray, np.ndarray]] = {
         "isotropic": (delta, (delta**2).mean() * eye + noise_var * eye),
         "diagonal": (delta, np.diag((delta**2).mean(axis=0)) + noise_var * eye),
         "full": (rest, rest.T @ rest / (80 - d - 1) + noise_var * eye),
@@ -117,7 +119,7 @@ def widened(q, width, d):
 def test_aggregate_is_the_mean_of_q_over_candidates(family):
     z, pair = on_sphere(25) if family == "vmf" else views(25)
     q = fit(family, z, pair)
-    log_q = np.array([[q.log_density(row[None], center[None])[0] for center in pair] for row in z])
+    log_q = np.array([[float(q.log_density(row[None], center[None])[0]) for center in pair] for row in np.asarray(z)])
     np.testing.assert_allclose(q.log_aggregate(z, pair), logsumexp(log_q, axis=1) - np.log(25), rtol=1e-11)
     np.testing.assert_allclose(
         q.shares(z, pair), np.exp(log_q - logsumexp(log_q, axis=1)[:, None]).sum(axis=0), rtol=1e-11
@@ -138,6 +140,7 @@ def test_entropy_pieces_against_their_definitions():
     step = 1e-5
     for row in (0, 17):
         up, down = (weighted_logdet(z, row, sign * step, s) for sign in (1, -1))
+        assert logdet.influence is not None
         assert logdet.influence[row] == pytest.approx((up - down) / (2 * step) * len(z), rel=1e-5, abs=1e-5)
 
 
@@ -342,7 +345,7 @@ def test_standard_error_is_that_of_the_derivatives_in_the_weights_of_rows(entrop
         return weighted_sum(entropy, z, pair, weights / weights.sum(), s, std)
 
     influence = [n * (at(row, step) - at(row, -step)) / (2 * step) for row in range(n)]
-    noise = {"noise_std": s} if entropy in ("logdet", "pairwise") else {}
+    noise: dict[str, Any] = {"noise_std": s} if entropy in ("logdet", "pairwise") else {}
     found = information_bound(z, pair, entropy=entropy, scale="as given", q_std=std, **noise)
     assert found.value.standard_error == pytest.approx(np.std(influence, ddof=1) / np.sqrt(n), rel=1e-6)
 
@@ -489,7 +492,7 @@ def test_report_shows_every_piece():
     with pytest.raises(TypeError, match="no truth value"):
         bool(found)
     with pytest.raises(AttributeError):
-        found.valid = False
+        found.valid = False  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def test_isotropic_peak():
