@@ -24,6 +24,8 @@ BETA = 1000.0
 NOISE_VAR = 0.1
 """Variance of the components in pairwise bounds, and δ² of smoothed neighbor distances."""
 SCALES = (1e-4, 1e-3, 1e-2)
+ALIVE = 0.1
+"""Scale of columns that have not collapsed, with the hinge still on."""
 HUNDREDS = 100.0
 ROUNDING = FloatingPoint(ulps=64, condition=BETA)
 """The stiffest term multiplies the rounding of centered rows by β/(n − 1) at most."""
@@ -126,7 +128,7 @@ def collapse_is_stationary(world: Draw, rng: np.random.Generator) -> Sides:
     views as log-det is, a 25th is left.
     """
     approach = world(rng)
-    still, columns = _pushes_at_collapse(approach), _push_in_constant_columns(approach(0.1).z)
+    still, columns = _pushes_at_collapse(approach), _push_in_constant_columns(approach)
     near = {s: _push(approach(s).z) for s in SCALES}
     sides = {f"{name} at collapse": (push, 0.0) for name, push in still.items()}
     sides["constant columns"] = max(columns[name] for name in columns if name != "InfoNCE"), 0.0
@@ -218,9 +220,9 @@ def _pushes_at_collapse(approach: Approach) -> dict[str, float]:
     return _norms(_terms(seen.z), seen.leaves)
 
 
-def _push_in_constant_columns(z: Any) -> dict[str, float]:
+def _push_in_constant_columns(approach: Approach) -> dict[str, float]:
     """Gradients in the last half of the columns, held at their means while the first half varies."""
-    z, dead = _half_dead(z)
+    z, dead = _half_dead(approach(ALIVE).z)
     return {name: float(_gradient(term, (z,)).reshape(z.shape)[:, dead:].norm()) for name, term in _terms(z).items()}
 
 
@@ -245,13 +247,13 @@ def _(world: Draw, rng: np.random.Generator) -> Sides:
 
 @_stationary.control("at rest when half of the columns have collapsed", world=NORMAL)
 def _(world: Draw, rng: np.random.Generator) -> Sides:
-    z, _ = _half_dead(world(rng)(0.1).z)
+    z, _ = _half_dead(world(rng)(ALIVE).z)
     return Sides(left=min(_norms(_terms(z), (z,)).values()), right=0.0)
 
 
 @_stationary.control("InfoNCE does not push in constant columns")
 def _(world: Draw, rng: np.random.Generator) -> Sides:
-    return Sides(left=_push_in_constant_columns(world(rng)(0.1).z)["InfoNCE"], right=0.0)
+    return Sides(left=_push_in_constant_columns(world(rng))["InfoNCE"], right=0.0)
 
 
 def _near(world: Draw, rng: np.random.Generator, name: str, term: Callable[[Any], Any]) -> Sides:
