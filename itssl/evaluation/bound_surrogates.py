@@ -136,8 +136,8 @@ def direction(signs: Float[np.ndarray, " m"]) -> str:
     """How a sum stands to another if its terms differ by these signs.
 
     >>> direction(np.array([1.0, 0.0])), direction(np.array([1.0, -1.0]))
-    ('≥', '≈')
+    ('≤', '≈')
     """
     if not signs.size:
         return "="
-    return "≥" if signs.min() >= 0 else "≤" if signs.max() <= 0 else "≈"
+    return "≤" if signs.min() >= 0 else "≥" if signs.max() <= 0 else "≈"

@@ -28,7 +28,7 @@ _ROUNDING = 64 * float(np.finfo(float).eps)
 
 
 class Step(NamedTuple):
-    """One line of the chain. ``relation`` says how ``value`` stands to the value before, and holds for these rows.
+    """One line of the chain. ``relation`` stands between the value before and ``value``, and holds for these rows.
 
     "≤" and "≥" for reasons of algebra, given in ``why``; "=" where the values agree to rounding; "≈" where neither is
     known beforehand. ``gap`` = value − value before. Errors are those of drawing the rows; of a gap, paired.
@@ -137,7 +137,7 @@ def _number(value: float, error: float) -> str:
 
 def _color(step: Step, total: bool) -> str:
     """Okabe-Ito: totals gray, upper steps orange, lower ones blue, of no direction light gray."""
-    return "0.45" if total else {"≥": "#D55E00", "≤": "#0072B2"}.get(step.relation, "0.7")
+    return "0.45" if total else {"≤": "#D55E00", "≥": "#0072B2"}.get(step.relation, "0.7")
 
 
 def decompose(
@@ -157,13 +157,13 @@ def decompose(
 
     1. *information*: an estimate of I(Z; Z').
     2. *Gaussian information* of these moments, ½ log|C_a| + ½ log|C_b| − ½ log|C_ab|. ≈: neither bounds the other.
-    3. *bound, Gaussian h*: ½ log|2πeC| + E log N(z; z', I) = ½ log|C| + d/2 − ½E‖Δ‖². ≤: the loss is the divergence of
+    3. *bound, Gaussian h*: ½ log|2πeC| + E log N(z; z', I) = ½ log|C| + d/2 − ½E‖Δ‖². ≥: the loss is the divergence of
        the Gaussian p(z|z') from N(z', I). Relative to I it has no direction: h is replaced by an upper bound.
-    4. *Hadamard*: ½ Σ log C_jj for ½ log|C|. ≥, by −½ log|R|.
-    5. *second order of log|R|*: −¼ Σ_{i≠j} R_ij² added back. ≤.
+    4. *Hadamard*: ½ Σ log C_jj for ½ log|C|. ≤, by −½ log|R|.
+    5. *second order of log|R|*: −¼ Σ_{i≠j} R_ij² added back. ≥.
     6. *covariance term*: −¼ Σ_{i≠j} C_ij² instead; equal at unit variances. Here and below C has divisor n − 1.
-    7. *hinge*: −Σ max(0, γ − √(C_jj + ε)) for ½ Σ log C_jj. At γ = 1: ≥ where C_jj ≤ 1, ≤ where C_jj ≥ 1.
-    8. *VICReg*: d/2 − λ·loss, λ such that the invariance term is ½E‖Δ‖². ≥ (≤) where variance and covariance weigh
+    7. *hinge*: −Σ max(0, γ − √(C_jj + ε)) for ½ Σ log C_jj. At γ = 1: ≤ where C_jj ≤ 1, ≥ where C_jj ≥ 1.
+    8. *VICReg*: d/2 − λ·loss, λ such that the invariance term is ½E‖Δ‖². ≤ (≥) where variance and covariance weigh
        less (more) than 1 and ¼ in step 7.
 
     The gaps add up: last value = first value + their sum, to rounding. Steps 2 to 8 are functions of second moments;
@@ -184,7 +184,7 @@ def decompose(
     >>> z_a, z_b = linear_gaussian_views([0.9, 0.5]).sample(1000, np.random.default_rng(0))
     >>> found = decompose(z_a, z_b, normalization="reference", information="gaussian")
     >>> print(" ".join(f"{step.relation} {step.value:.2f}" for step in found.steps).strip())
-    0.95 ≥ 0.95 ≤ 0.38 ≥ 0.38 ≤ 0.38 ≈ 0.38 ≈ 0.37 ≥ 0.38
+    0.95 ≤ 0.95 ≥ 0.38 ≤ 0.38 ≥ 0.38 ≈ 0.38 ≈ 0.37 ≤ 0.38
     """
     require_known("normalization", normalization, NORMALIZATIONS)
     gamma, eps = require_positive("gamma", gamma), 0.0 if eps == 0 else require_positive("eps", eps)
@@ -280,10 +280,10 @@ def _steps(
     weighed = np.array([(share - 1) * piece.value for share, piece in ((share_v, p.hinge), (share_c, p.covariances))])
     chain = [
         ("Gaussian information", p.information, *_GAUSSIAN[is_gaussian]),
-        ("bound, Gaussian h", bound, "≤", "loses D(p(z|z')‖N(z', I)) of the Gaussian with these moments; relative to I "
+        ("bound, Gaussian h", bound, "≥", "loses D(p(z|z')‖N(z', I)) of the Gaussian with these moments; relative to I "
          "itself no direction, as h is replaced by an upper bound"),
-        ("Hadamard", hadamard, "≥", "½ Σ log C_jj for ½ log|C|: adds −½ log|R|"),
-        ("second order of log|R|", second, "≤", "−¼ Σ R_ij² over i ≠ j, for ½ log|R|"),
+        ("Hadamard", hadamard, "≤", "½ Σ log C_jj for ½ log|C|: adds −½ log|R|"),
+        ("second order of log|R|", second, "≥", "−¼ Σ R_ij² over i ≠ j, for ½ log|R|"),
         ("covariance term", covariance, *p.of_covariances),
         ("hinge", hinge, *p.of_hinge),
         ("VICReg", vicreg, direction(weighed), f"at equal invariance, variance weighs {share_v:.3g} and covariance "
@@ -307,7 +307,7 @@ def _steps(
 
 
 _GAUSSIAN = {
-    True: ("≥", "½ log|C_a||C_b|/|C_ab| of these rows, with its bias"),
+    True: ("≤", "½ log|C_a||C_b|/|C_ab| of these rows, with its bias"),
     False: ("≈", "½ log|C_a||C_b|/|C_ab|; neither bounds the other unless the law is Gaussian"),
 }
 

@@ -104,19 +104,19 @@ def test_every_step_is_its_formula_and_every_direction_holds(data, normalization
     for before, step in zip(found.steps, found.steps[1:], strict=False):
         assert step.gap == step.value - before.value
         rounding = 1e-12 * scale
-        assert {"≤": step.gap <= 0, "≥": step.gap >= 0, "=": abs(step.gap) <= rounding, "≈": True}[step.relation]
+        assert {"≥": step.gap <= 0, "≤": step.gap >= 0, "=": abs(step.gap) <= rounding, "≈": True}[step.relation]
     total = found.steps[0].value + sum(step.gap for step in found.steps[1:])
     assert total == pytest.approx(found.steps[-1].value, abs=16 * EPS * scale)
     assert found.steps[-1].value == pytest.approx(a.shape[1] / 2 - found.nats_per_loss * found.loss, rel=4 * EPS)
-    for name, allowed in {"Gaussian information": "≥=", "bound, Gaussian h": "≤", "Hadamard": "≥=",
-                          "second order of log|R|": "≤="}.items():  # fmt: skip
+    for name, allowed in {"Gaussian information": "≤=", "bound, Gaussian h": "≥", "Hadamard": "≤=",
+                          "second order of log|R|": "≥="}.items():  # fmt: skip
         assert found[name].relation in allowed
 
 
 def test_direction_of_the_hinge_is_that_of_every_variance():
-    """≥ below unit variance, ≤ above, ≈ where both occur."""
+    """≤ below unit variance, ≥ above, ≈ where both occur."""
     z, pair = (v / v.std(axis=0, ddof=1) for v in mixed_gaussian(3))
-    for std, relation in (((0.5, 0.8, 0.9, 0.1), "≥"), ((1.1, 2.0, 3.0, 1.2), "≤"), ((0.5, 2.0, 0.7, 1.5), "≈")):
+    for std, relation in (((0.5, 0.8, 0.9, 0.1), "≤"), ((1.1, 2.0, 3.0, 1.2), "≥"), ((0.5, 2.0, 0.7, 1.5), "≈")):
         found = decompose(z * std, pair * std, normalization="reference")
         assert found["hinge"].relation == relation
         assert f"above ½ log c for {sum(s < 1.02 for s in std) * 2} of 8" in found["hinge"].why
@@ -124,7 +124,7 @@ def test_direction_of_the_hinge_is_that_of_every_variance():
 
 def test_direction_of_the_covariance_term_is_that_of_the_products():
     z, pair = (v / v.std(axis=0, ddof=1) for v in mixed_gaussian(3))
-    for factor, relation in ((0.5, "≥"), (2.0, "≤")):
+    for factor, relation in ((0.5, "≤"), (2.0, "≥")):
         step = decompose(factor * z, factor * pair, normalization="reference")["covariance term"]
         assert step.relation == relation
         assert step.gap == pytest.approx(-0.25 * (factor**4 - 1) * correlations(z, pair), rel=1e-9)
@@ -145,8 +145,8 @@ def test_weights_of_the_bound_are_those_of_the_surrogate():
     assert found["VICReg"].gap_error < 1e-12
     assert decompose(z, pair, normalization="reference", weights=(1.0, 2.0, 0.25))["VICReg"].relation == "="
     assert decompose(z, pair, normalization="equation", weights=(1.0, 4.0, 1.0))["VICReg"].relation == "="
-    assert decompose(z, pair, normalization="solo", weights=(1.0, 2.0, 0.5))["VICReg"].relation == "≤"
-    assert decompose(z, pair, normalization="solo", weights=(1.0, 0.5, 0.1))["VICReg"].relation == "≥"
+    assert decompose(z, pair, normalization="solo", weights=(1.0, 2.0, 0.5))["VICReg"].relation == "≥"
+    assert decompose(z, pair, normalization="solo", weights=(1.0, 0.5, 0.1))["VICReg"].relation == "≤"
     assert decompose(z, pair, normalization="solo", weights=(1.0, 2.0, 0.1))["VICReg"].relation == "≈"
 
 
@@ -257,7 +257,7 @@ def test_report_and_waterfall():
     page = found._repr_html_()
     assert page.count("<tr>") == len(NAMES) + 1
     assert "D(p(z|z&#x27;)‖N(z&#x27;, I))" in page
-    assert "≤ bound, Gaussian h" in str(found)
+    assert "≥ bound, Gaussian h" in str(found)
     ax = found.figure().axes[0]
     assert [label.get_text() for label in ax.get_yticklabels()] == NAMES
     bars: list[Any] = list(ax.patches)
