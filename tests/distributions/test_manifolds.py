@@ -176,6 +176,15 @@ def test_von_mises_fisher_divergence():
     assert abs(sampled.value - value) < 5 * sampled.standard_error
 
 
+@pytest.mark.parametrize("d", [2, 3, 6])
+def test_sphere_draws(d):
+    """A coordinate of the unit sphere is 2B − 1 with B beta ((d−1)/2, (d−1)/2); Kolmogorov–Smirnov at 1e-4."""
+    direction = stream(0, "direction", d).normal(size=d)
+    x = UniformSphere(np.ones(d), radius=3.0).sample(5000, stream(1, "sphere", d))
+    cosine = (x - 1) @ direction / (3 * np.linalg.norm(direction))
+    assert stats.kstest((1 + cosine) / 2, stats.beta((d - 1) / 2, (d - 1) / 2).cdf).pvalue > 1e-4
+
+
 def test_draws_lie_on_their_surface():
     x = flat_torus([0.5, 2.0]).sample(100, stream(0, "flat"))
     np.testing.assert_allclose(np.hypot(x[:, ::2], x[:, 1::2]), np.broadcast_to([0.5, 2.0], (100, 2)), rtol=8 * EPS)

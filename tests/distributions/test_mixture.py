@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from scipy.integrate import quad
-from scipy.stats import multivariate_normal
+from scipy.stats import kstest, multivariate_normal, norm
 
 from itssl.arrays import stream
 from itssl.distributions.gaussian import Gaussian, LawError
@@ -79,6 +79,15 @@ def test_total_moments_and_draws():
     assert (np.abs(deviations.mean(axis=0) - PLANE.cov) < 5 * error).all()
     share = np.bincount(labels) / len(x)
     assert (np.abs(share - PLANE.weights) < 5 * np.sqrt(PLANE.weights / len(x))).all()
+
+
+@pytest.mark.parametrize("mixture", [LINE, PLANE])
+def test_draws_have_the_law(mixture):
+    """Kolmogorov–Smirnov in a direction, where the law is a mixture of normal laws; 2 tests at 1e-4."""
+    direction = np.array([0.6, -0.8])[: mixture.dim]
+    means, std = mixture.means @ direction, np.sqrt(np.einsum("i,kij,j->k", direction, mixture.covs, direction))
+    x = mixture.sample(5000, stream(0, "draws")) @ direction
+    assert kstest(x, lambda v: norm.cdf((v[:, None] - means) / std) @ mixture.weights).pvalue > 1e-4
 
 
 def test_affine_image():
