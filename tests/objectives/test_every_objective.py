@@ -42,10 +42,10 @@ def test_total_equals_the_formula_in_both_kinds(name, n, d):
 
 
 @every
-@pytest.mark.parametrize(("n", "d"), [(6, 3), (3, 5)])
+@pytest.mark.parametrize(("n", "d"), [(5, 3), (3, 4)])
 def test_gradient_is_the_slope(name, n, d):
     z_a, z_b = (torch.tensor(z, requires_grad=True) for z in views(n, d, seed=2))
-    assert torch.autograd.gradcheck(lambda a, b: EVERY[name].terms(a, b).total(), (z_a, z_b))
+    assert torch.autograd.gradcheck(lambda a, b: EVERY[name].terms(a, b).total(), (z_a, z_b), fast_mode=True)
 
 
 @every
