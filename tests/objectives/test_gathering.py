@@ -13,9 +13,10 @@ from itssl.objectives.gathering import as_views, gathered
 def found(tmp_path_factory):
     """What each process found; they exchange by gloo, started from a file."""
     folder = tmp_path_factory.mktemp("processes")
-    context = torch.multiprocessing.spawn(work, args=(str(folder),), nprocs=2, join=False)
-    while not context.join(timeout=60):
-        pass
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OMP_NUM_THREADS", "1")  # on a busy machine threads that wait for each other take minutes
+        patch.setenv("OPENBLAS_NUM_THREADS", "1")
+        torch.multiprocessing.spawn(work, args=(str(folder),), nprocs=2)
     return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(2)]
 
 
