@@ -36,10 +36,8 @@ def test_values_and_gradients_are_those_of_the_textbook(n, d, gamma, eps):
         assert value.item() == pytest.approx(twin.item(), abs=64 * n * d * EPS * size)
         assert float(plain) == pytest.approx(twin.item(), abs=64 * n * d * EPS * size)
     for weights in ((1.0, 0.0), (0.0, 1.0), (-3.0, 0.7)):
-        (mine,) = torch.autograd.grad(sum(w * v for w, v in zip(weights, found, strict=True)), z, retain_graph=True)
-        (theirs,) = torch.autograd.grad(
-            sum(w * v for w, v in zip(weights, expected, strict=True)), z, retain_graph=True
-        )
+        (mine,) = torch.autograd.grad(weights[0] * found[0] + weights[1] * found[1], z, retain_graph=True)
+        (theirs,) = torch.autograd.grad(weights[0] * expected[0] + weights[1] * expected[1], z, retain_graph=True)
         torch.testing.assert_close(mine, theirs, rtol=0, atol=64 * n * d * EPS * (1 + float(theirs.abs().max())))
 
 
@@ -79,10 +77,10 @@ def test_single_precision_is_as_good_as_the_textbook(n, d):
 @pytest.mark.parametrize(("n", "d"), [(8, 3), (3, 8)])
 def test_it_is_differentiable_once_and_says_so(n, d):
     z = torch.tensor(batch(n, d), requires_grad=True)
-    terms = variance_covariance(z, 1.0, 1e-4)
-    (expected,) = torch.autograd.grad(sum(terms), z, retain_graph=True)
+    hinge, energy = variance_covariance(z, 1.0, 1e-4)
+    (expected,) = torch.autograd.grad(hinge + energy, z, retain_graph=True)
     for upstream in (torch.ones((), dtype=z.dtype), torch.ones((), dtype=z.dtype, requires_grad=True)):
-        (gradient,) = torch.autograd.grad(upstream * sum(terms), z, create_graph=True)
+        (gradient,) = torch.autograd.grad(upstream * (hinge + energy), z, create_graph=True)
         assert torch.equal(gradient.detach(), expected)
         penalized = z.square().sum() + gradient.square().sum()
         with pytest.raises(RuntimeError, match="differentiated once, got a second derivative; for that"):
@@ -94,6 +92,7 @@ def test_the_input_is_not_touched(n, d):
     z = batch(n, d)
     z.flags.writeable = False
     tensor = torch.tensor(z, requires_grad=True)
-    sum(variance_covariance(tensor, 1.0, 1e-4)).backward()
+    hinge, energy = variance_covariance(tensor, 1.0, 1e-4)
+    (hinge + energy).backward()
     variance_covariance(z, 1.0, 1e-4)
     np.testing.assert_array_equal(tensor.detach().numpy(), z)

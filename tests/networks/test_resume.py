@@ -9,6 +9,7 @@ import sys
 import time
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -58,7 +59,9 @@ def encoder(dropout: float = 0.3) -> nn.Module:
     return nn.Sequential(mlp((4, 6, 3), seed=0), nn.BatchNorm1d(3).double(), nn.Dropout(dropout))
 
 
-def run(objective=VICREG, views=None, network=None, data=DATA, **options) -> TrainingRun:
+def run(
+    objective: Any = VICREG, views: Any = None, network: Any = None, data: Any = DATA, **options: Any
+) -> TrainingRun:
     options = {"seed": 0, "epochs": 4, "batch_size": 20, "evaluate": evaluate, "evaluate_every": 3} | options
     return train(network or encoder(), objective, data, views or Views(), progress=False, **options)
 

@@ -126,10 +126,12 @@ def test_pairwise_bound_is_below_the_information_of_known_worlds():
 
 def test_kl_kernel_exceeds_the_information_it_does_not_bound():
     """For Gaussian rows its entropy is too large by 1/(2(1 + σ²)) a dimension; the total passes even I(Z; Z')."""
-    world, options = linear_gaussian_views([0.97, 0.9]), {"noise_var": 0.05, "residual_var": 0.18}
+    world = linear_gaussian_views([0.97, 0.9])
 
     def value(rng, kernel):
-        return -float(invariance_pairdist_terms(*world.sample(300, rng), kernel=kernel, **options).total())
+        return -float(
+            invariance_pairdist_terms(*world.sample(300, rng), kernel=kernel, noise_var=0.05, residual_var=0.18).total()
+        )
 
     truth = world.mutual_information.value
     assert check_inequality(lambda rng: value(rng, "bhattacharyya"), truth).outcome is Outcome.HOLDS
@@ -195,5 +197,5 @@ def test_mec_refuses_a_determinant_that_is_not_positive(made, as_users_call):
     with pytest.raises(SampleError, match=r"det\(I \+ λ Z_a Z_bᵀ\) > 0, .*use order=4 or a larger distortion"):
         mec_terms(made(z), made(-z), distortion=0.5, order=None)
     assert np.isfinite(float(mec_terms(made(z), made(-z), distortion=0.5).total()))
-    order = np.int64(2)
-    assert mec_terms(z, z, distortion=1.0, order=order).settings["order"] == 2.0
+    found = mec_terms(z, z, distortion=1.0, order=np.int64(2))  # pyright: ignore[reportArgumentType]
+    assert found.settings["order"] == 2.0

@@ -165,7 +165,8 @@ def test_a_row_of_zeros_gives_a_number(name):
     z_a, z_b = (torch.tensor(z) for z in views(6, 3))
     z_a[2] = 0
     z_b[4] = 0
-    z_a.requires_grad_(), z_b.requires_grad_()
+    z_a.requires_grad_()
+    z_b.requires_grad_()
     gradients = torch.autograd.grad(EVERY[name].terms(z_a, z_b).total(), (z_a, z_b))
     assert all(g.isfinite().all() for g in gradients)
     if name in ("InfoNCE", "NT-Xent", "MEC", "BYOL", "MEC, exact"):

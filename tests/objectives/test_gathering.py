@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from objective_twins import EPS, EVERY, views
+from torch.multiprocessing.spawn import spawn
 from two_processes import BYOLS, NAMES, ROWS, D, evaluated, work
 
 from itssl.objectives.gathering import as_views, gathered
@@ -16,7 +17,7 @@ def found(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("OMP_NUM_THREADS", "1")  # on a busy machine threads that wait for each other take minutes
         patch.setenv("OPENBLAS_NUM_THREADS", "1")
-        torch.multiprocessing.spawn(work, args=(str(folder),), nprocs=2)
+        spawn(work, args=(str(folder),), nprocs=2)
     return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(2)]
 
 

@@ -72,7 +72,7 @@ def test_wmse_is_the_mean_over_groups_of_consecutive_rows():
 
 def test_wmse_is_blind_to_triangular_maps_of_each_view():
     z_a, z_b = views(15, 4)
-    found, rng = wmse_terms(z_a, z_b).total(), stream(0, "maps")
+    found, rng, maps = wmse_terms(z_a, z_b).total(), stream(0, "maps"), []
     for _ in range(3):
         maps = [np.tril(rng.normal(size=(4, 4)), -1) + np.diag(rng.uniform(0.5, 2, 4)) for _ in range(2)]
         moved = [z @ m.T + rng.normal(size=4) for z, m in zip((z_a, z_b), maps, strict=True)]

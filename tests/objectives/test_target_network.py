@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+from typing import Any
 
 import pytest
 import torch
@@ -61,11 +62,12 @@ def test_only_the_copied_predictor_is_trained():
 
 def test_loss_is_that_of_the_function_with_its_options_and_weights():
     online = encoder()
-    for function, options, weights in (
+    cases: list[tuple[Any, dict[str, Any], Any]] = [
         (byol_terms, {}, None),
         (byol_logdet_terms, {"beta": 2.0}, (1.0, 0.3)),
         (byol_pairdist_terms, {"noise_var": 0.5, "kernel": "kl"}, {"entropy": 0.1}),
-    ):
+    ]
+    for function, options, weights in cases:
         state = BYOL(predictor(), function=function, options=options, weights=weights).start(online)
         with torch.no_grad():
             for p in state.target.parameters():

@@ -42,7 +42,7 @@ def test_total_takes_numbers_in_order_or_by_name():
 def test_weights_are_numbers(as_users_call):
     for weights in ("ab", (1, None), {"near": "1"}, (1, float("nan")), {"far": float("inf")}):
         with pytest.raises(ParameterError, match=r"weights: expected a finite number for '(near|far)', got"):
-            record().total(weights)
+            record().total(weights)  # pyright: ignore[reportArgumentType]
 
 
 def test_all_weights_zero_keep_the_kind_and_the_graph():
@@ -126,5 +126,6 @@ def test_objectives_and_records_go_to_other_processes():
     objective = minimize(nt_xent_terms, temperature=0.7)
     with joblib.parallel_config("loky"):
         (found,) = joblib.Parallel(n_jobs=2)([joblib.delayed(objective.terms)(Z_A, Z_B)])
+    assert found is not None
     assert found.total() == objective(Z_A, Z_B)[0]
     assert found.alignment == objective.terms(Z_A, Z_B).alignment
