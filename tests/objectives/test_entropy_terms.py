@@ -10,7 +10,7 @@ from itssl.choices import UnknownNameError
 from itssl.claims.check import check_inequality
 from itssl.claims.decision import Outcome
 from itssl.estimate import Bias
-from itssl.objectives.entropy_terms import logdet_term, noise_settings, pairdist_term
+from itssl.objectives.entropy_terms import Kernel, logdet_term, noise_settings, pairdist_term
 
 
 @pytest.mark.parametrize(("n", "d"), [(9, 4), (4, 9)])
@@ -20,7 +20,8 @@ def test_terms_are_negative_entropies(n, d, noise_var):
     found = logdet_term(z_a, z_b, beta=1 / noise_var, weight=0.5)
     assert found.value == pytest.approx(-mean_entropy(logdet, z_a, z_b, 1 / noise_var), rel=1e4 * EPS)
     assert (found.weight, found.unit, found.direction) == (0.5, "nats", Bias.UPPER)
-    for kernel, direction in (("bhattacharyya", Bias.UPPER), ("kl", Bias.UNKNOWN)):
+    directions: dict[Kernel, Bias] = {"bhattacharyya": Bias.UPPER, "kl": Bias.UNKNOWN}
+    for kernel, direction in directions.items():
         found = pairdist_term(z_a, z_b, noise_var=noise_var, kernel=kernel)
         assert found.value == pytest.approx(-mean_entropy(pairdist, z_a, z_b, noise_var, kernel), rel=1e4 * EPS)
         assert found.direction is direction

@@ -168,7 +168,7 @@ def test_directions_are_those_of_the_expectations():
         "variance": 2 * np.maximum(0, 1 - np.sqrt(np.diag(cov) + 1e-4)).mean(),
         "covariance": 2 * 2 * cov[0, 1] ** 2 / 2,
     }
-    rows = []
+    rows, terms = [], vicreg_terms(np.eye(2), np.eye(2), normalization="solo")
     for _ in range(400):
         z_a, z_b = rng.normal(size=(2, 6, 2)) @ factor.T
         terms = vicreg_terms(z_a, z_b, normalization="solo")
