@@ -114,14 +114,19 @@ def _without_hinge(loss: PopulationLoss, moments: ViewMoments, k: int) -> Object
 def _with_hinge(loss: PopulationLoss, hinge: Hinge, moments: ViewMoments, k: int) -> Objective:
     """Loss and gradient in (b, p, e), rows (p + e)·b/‖b‖, where Cov X = I and so C_jj = (p_j + e_j)²."""
 
+    weight = hinge.weight / k
+
     def objective(flat: np.ndarray) -> tuple[float, np.ndarray]:
         rows, length, p, norms = _polar(flat, k)
         value, gradient = loss.smooth_gradient(moments, length[:, None] * rows)
         std = np.sqrt(p**2 + hinge.eps)
+        excess = norms**2 - 1  # b/‖b‖ is blind to ‖b‖, which would grow and stiffen b: held near 1, exactly at the end
+        value += weight * (hinge.gamma - std).sum() + weight / 4 * (excess**2).sum()
         along = (gradient * rows).sum(1)
-        turn = (length / norms)[:, None] * (gradient - along[:, None] * rows)
-        value += hinge.weight * (hinge.gamma - std).mean()
-        return value, np.concatenate([turn.ravel(), along - hinge.weight / k * p / std, along])
+        turn = (length / norms)[:, None] * (gradient - along[:, None] * rows) + (weight * excess * norms)[
+            :, None
+        ] * rows
+        return value, np.concatenate([turn.ravel(), along - weight * p / std, along])
 
     return objective
 
