@@ -77,7 +77,10 @@ def test_nan_equals_nothing():
     def undefined_slope(z_a, z_b):
         return textbook(z_a, z_b) + (z_a - z_a.detach()).abs().sum().sqrt()
 
-    for wrong in (undefined, undefined_slope):
+    def undefined_value(z_a, z_b):
+        return textbook(z_a, z_b) + float("nan")  # with the right slope
+
+    for wrong in (undefined, undefined_slope, undefined_value):
         for pair in ((wrong, REFERENCE), (REFERENCE, wrong), (wrong, wrong)):
             with pytest.raises(AssertionError, match="the losses differ"):
                 assert_equivalent(*pair)
