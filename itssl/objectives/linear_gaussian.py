@@ -123,9 +123,8 @@ def _with_hinge(loss: PopulationLoss, hinge: Hinge, moments: ViewMoments, k: int
         excess = norms**2 - 1  # b/‖b‖ is blind to ‖b‖, which would grow and stiffen b: held near 1, exactly at the end
         value += weight * (hinge.gamma - std).sum() + weight / 4 * (excess**2).sum()
         along = (gradient * rows).sum(1)
-        turn = (length / norms)[:, None] * (gradient - along[:, None] * rows) + (weight * excess * norms)[
-            :, None
-        ] * rows
+        turn = (length / norms)[:, None] * (gradient - along[:, None] * rows)
+        turn += (weight * excess * norms)[:, None] * rows
         return value, np.concatenate([turn.ravel(), along - weight * p / std, along])
 
     return objective

@@ -135,6 +135,19 @@ def test_no_nearby_matrix_is_better(loss):
         assert min(loss(moments, found + step) for step in steps) >= loss(moments, found) * (1 - 1e-13)
 
 
+def test_gradient_of_the_search_is_the_finite_difference():
+    """In (b, p, e), away from ‖b‖ = 1, where minima lie and errors in ‖b‖ would not show."""
+    moments, loss, h = ViewMoments(np.eye(20), np.diag(WORLD.correlations)), losses.vicreg(normalization="solo"), 1e-6
+    assert loss.hinge is not None
+    objective, rng = linear_gaussian._with_hinge(loss, loss.hinge, moments, 3), stream(0, "search")
+    flat = np.concatenate([0.4 * rng.normal(size=60), rng.uniform(0.1, 0.9, size=6)])
+    value, gradient = objective(flat)
+    for _ in range(10):
+        step = h * rng.normal(size=66)
+        change = (objective(flat + step)[0] - objective(flat - step)[0]) / 2
+        assert gradient @ step == pytest.approx(change, abs=1e3 * value * h**3 + 10 * EPS * value)
+
+
 @pytest.mark.parametrize("excess", [0.0, 0.5])
 def test_rows_stopped_where_the_hinge_has_no_slope_go_on(monkeypatch, excess):
     """One row ends as (p, e) = (0, excess) in the first search, which hides its hinge or the row itself."""
