@@ -13,10 +13,11 @@ from itssl.networks.recipes import recipe
 
 METHODS = (
     "VICReg", "VICReg + LogDet", "VICReg + PairDist", "invariance + LogDet", "invariance + PairDist", "InfoNCE",
-    "SimCLR", "Barlow Twins", "W-MSE", "spectral contrastive", "MEC", "BYOL", "BYOL + LogDet", "BYOL + PairDist",
+    "SimCLR", "Barlow Twins", "W-MSE", "spectral contrastive", "CorInfoMax", "MEC", "BYOL",
+    "BYOL + LogDet", "BYOL + PairDist",
 )  # fmt: skip
 SEEDS = 5
-INFORMATION = ("InfoNCE", "Gaussian information", "literal bound", "log-det entropy", "kNN entropy")
+INFORMATION = ("InfoNCE", "Gaussian information", "literal bound", "log-det entropy", "neighbor entropy")
 
 
 def cells(quick: bool) -> list[Cell]:

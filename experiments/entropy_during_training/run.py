@@ -11,7 +11,7 @@ from itssl.evaluation.observed_runs import UNITS, entropies, observed_run
 from itssl.networks.recipes import recipe
 
 METHODS = ("SimCLR", "VICReg", "BYOL")
-ESTIMATORS = ("log-det", "kNN", "pairwise")
+ESTIMATORS = ("log-det", "neighbors", "pairwise")
 SEEDS = 5
 NOISE_VAR = 4.0
 """Of the pairwise bound: at unit trace exp(−‖z − z̃‖²/(8·4)) is about e⁻⁴, above 1/n, in R^64."""

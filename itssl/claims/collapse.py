@@ -124,8 +124,8 @@ def collapse_is_stationary(world: Draw, rng: np.random.Generator) -> Sides:
     For every Z with √(C_jj + ε) < 1: Kβ√(min C_jj + ε)/(1 + β max λ) ≤ ‖∇log-det‖/‖∇hinge‖ ≤
     Kβ√(max C_jj + ε)/(1 + β min λ), λ the eigenvalues of C; equal iff C = s²I. Whatever the shape, it tends to Kβ√ε at
     collapse: with K = 64 and ε = 10⁻⁴, log-det pushes harder there iff β > 1.6. For C = s²I it is at least 100 for all
-    s from 10⁻⁴ to 10⁻² iff β ≥ 157; here β = 1000, in every world. With VICReg's weight of 25 on a hinge averaged over
-    views as log-det is, a 25th is left.
+    s from 10⁻⁴ to 10⁻² from β = 156.3 on; here β = 1000, in every world. With VICReg's weight of 25 on a hinge
+    averaged over views as log-det is, a 25th is left.
     """
     approach = world(rng)
     still, columns = _pushes_at_collapse(approach), _push_in_constant_columns(approach)

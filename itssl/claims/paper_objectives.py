@@ -54,9 +54,9 @@ def entropy_improves_representations(world: Comparison, rng: np.random.Generator
     r"""With an entropy estimate added to the objective the 10-shot accuracy is at least that of the objective alone.
 
     Both runs of a replicate share starting weights, batches, views and labeled pictures; the gap is their paired
-    difference, in percentage points. The entropy (nats, noise variance 1) has weight 1. Five seeds decide only what
-    stands out of their spread: "not decided" is an answer. experiments/probe_table has all methods, the sign-flip
-    test, other weights and MNIST.
+    difference, in percentage points. The entropy (nats, noise variance 1) has weight 1. Five seeds decide a
+    difference of some 8 standard errors and more: "not decided" is an answer. experiments/probe_table has all methods,
+    the sign-flip test, other weights and MNIST.
     """
     seed = int(rng.integers(2**31))
     base, method = (_probed(name, seed, world.epochs) for name in (world.base, world.method))

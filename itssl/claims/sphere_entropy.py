@@ -244,7 +244,7 @@ def _kernel_entropy(log_q: Float[np.ndarray, "n m"]) -> float:
     """−(1/n) Σ_i log (1/m) Σ_j q_ij."""
     from scipy.special import logsumexp
 
-    return float(np.log(log_q.shape[1]) - np.mean(logsumexp(log_q, axis=1)))
+    return float(np.log(log_q.shape[1]) - np.asarray(logsumexp(log_q, axis=1)).mean())
 
 
 def _sum(log_q: Float[np.ndarray, "n n"]) -> float:
@@ -365,4 +365,4 @@ def _log_partition(u: Samples, tau: float) -> float:
     """(1/N) Σ_i log Σ_j e^{u_i·u_j/τ}, j = i among them."""
     from scipy.special import logsumexp
 
-    return float(np.mean(logsumexp(u @ u.T / tau, axis=1)))
+    return float(np.asarray(logsumexp(u @ u.T / tau, axis=1)).mean())

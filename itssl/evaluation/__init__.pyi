@@ -14,6 +14,7 @@ from . import paired as paired
 from . import probe_runs as probe_runs
 from . import probes as probes
 from . import spectrum as spectrum
+from . import view_pairs as view_pairs
 from .collapse import CollapseReport as CollapseReport
 from .collapse import collapse_report as collapse_report
 from .decomposition import Decomposition as Decomposition

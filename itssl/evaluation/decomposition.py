@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from itssl.arrays import SampleError, Samples, SamplesLike, as_paired_samples, refuse_constant_columns
+from itssl.arrays import SampleError, Samples, SamplesLike
 from itssl.choices import ParameterError, UnknownNameError, require_known, require_positive
 from itssl.estimate import Estimate, format_with_error
 from itssl.estimators.gaussian_plugin import GaussianPlugin
@@ -18,6 +18,7 @@ from itssl.estimators.trust import require_pandas
 from itssl.estimators.wishart import log_determinant_bias
 from itssl.evaluation.bound_surrogates import MomentPieces, Piece, direction, moment_pieces
 from itssl.evaluation.information_bound import information_bound
+from itssl.evaluation.view_pairs import paired_views
 from itssl.objectives.vicreg import NORMALIZATIONS, WEIGHTS, Normalization, vicreg_terms
 
 if TYPE_CHECKING:
@@ -144,7 +145,7 @@ def decompose(
     z_a: SamplesLike,
     z_b: SamplesLike,
     *,
-    normalization: Normalization,
+    normalization: Normalization = "reference",
     information: Any = "ksg",
     weights: tuple[float, float, float] = WEIGHTS,
     gamma: float = 1.0,
@@ -172,7 +173,7 @@ def decompose(
     Parameters
     ----------
     z_a, z_b: embeddings of two views, shape (n, d) both, n > 2d; numpy, torch, DataFrames.
-    normalization: which VICReg, see :func:`itssl.objectives.vicreg.vicreg_terms`; there is no default.
+    normalization: which VICReg, see :func:`itssl.objectives.vicreg.vicreg_terms`; by default that of the released code.
     information: "ksg"; "gaussian", step 2 without its bias; "infonce", the bound of
         ``information_bound(..., entropy="kde")``; an Estimate, e.g. the truth; or an estimator.
     weights: of invariance (positive), variance and covariance.
@@ -224,15 +225,8 @@ def _require_weights(weights: Any) -> tuple[float, float, float]:
 
 
 def _admitted(z_a: SamplesLike, z_b: SamplesLike) -> tuple[Samples, Samples]:
-    a, b = as_paired_samples(z_a, z_b, names=("z_a", "z_b"))
-    if a.shape != b.shape:
-        raise SampleError(
-            f"z_a and z_b: expected equal shapes, got {a.shape} and {b.shape}; row i of both must embed two views of "
-            "one input"
-        )
+    a, b = paired_views(z_a, z_b, constant_columns=False)
     n, d = a.shape
-    refuse_constant_columns(a, name="z_a")
-    refuse_constant_columns(b, name="z_b")
     if n <= 2 * d:
         raise SampleError(
             f"z_a and z_b: expected more than 2d = {2 * d} rows, got {n}; the covariance of both views is singular. "

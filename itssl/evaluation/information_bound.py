@@ -12,7 +12,6 @@ from itssl.arrays import (
     SampleError,
     Samples,
     SamplesLike,
-    as_paired_samples,
     refuse_constant_columns,
     stream,
 )
@@ -31,6 +30,7 @@ from itssl.evaluation.conditional_density import (
     von_mises_fisher,
     widened_for_contrast,
 )
+from itssl.evaluation.view_pairs import paired_views
 from itssl.kernels.linalg import column_std
 
 MCALLESTER_2020 = Reference(
@@ -130,7 +130,13 @@ class _Cross(NamedTuple):
     """The last one where several are fitted, for the report."""
     own: float
     """The mean of log q over the rows of the fits."""
-    candidates: int
+    candidates: tuple[int, ...]
+    """The number of rows in each part."""
+
+    @property
+    def ceiling(self) -> float:
+        """The mean over all rows of log m, m the candidates of the row."""
+        return sum(m * math.log(m) for m in self.candidates) / sum(self.candidates)
 
 
 def information_bound(
@@ -169,8 +175,8 @@ def information_bound(
     entropy: "gaussian" (upper bound of h), "knn", "mixture" (no direction); with ``noise_std`` "logdet" (Gaussian,
         noise in closed form), "pairwise" and "noise_convolved" (lower bounds of h(Z + noise): valid); "kde": −E log of
         q̄(z) = (1/m) Σ_j q(z|z'_j) over the m rows read together, own pair included, for which the sum is
-        InfoNCE with critic log q [2]: valid, and at most log m (the width of a fitted q is then the one best for the
-        sum on the rows of the fit); an Estimate of h(Z + noise), e.g. the exact one;
+        InfoNCE with critic log q [2], anchors in z_a: valid, and at most log m (the width of a fitted q is then
+        the one best for the sum on the rows of the fit); an Estimate of h(Z + noise), e.g. the exact one;
         or an estimator, whose stated bias decides.
     q: "isotropic" or "diagonal" N(z'; ·) with the second moments of z − z'; "full": N(Bz' + c, S), regression of z on
         z' with its residual covariance (with "gaussian" the Gaussian information); "vmf": von Mises–Fisher
@@ -228,11 +234,11 @@ def information_bound(
     cross = _cross(q, seen, z_pair, extra, given, folds, seed, by_aggregate)
 
     h, value, error_reason = _summed(cross, piece, n)
-    valid, reason = _judged(h, by_aggregate, str(entropy), cross.candidates)
-    cap, cap_reason = math.log(cross.candidates), f"log m of the {cross.candidates} candidates of each row"
+    valid, reason = _judged(h, by_aggregate, str(entropy))
+    cap, cap_reason = cross.ceiling, f"log m of the {_listed(cross.candidates)} candidates of each row"
     if not by_aggregate:
         cap, cap_reason = math.log(n), f"log n of the {n} rows, for bounds that hold for every law"
-    if prototypes is not None:
+    if prototypes is not None and not (by_aggregate and math.log(prototypes) > cap):
         cap, cap_reason = (
             math.log(prototypes),
             f"log N of {prototypes} prototypes, given which views are independent",
@@ -267,18 +273,7 @@ def _fixed_std(q: str, scale: str, q_std: float | None) -> float | None:
 
 
 def _admitted(z_a: SamplesLike, z_b: SamplesLike, *, on_sphere: bool, noise_std: float) -> tuple[Samples, Samples]:
-    z, z_pair = as_paired_samples(z_a, z_b, names=("z_a", "z_b"))
-    if z.shape != z_pair.shape:
-        raise SampleError(
-            f"z_a and z_b: expected equal shapes, got {z.shape} and {z_pair.shape}; row i of both must embed two views "
-            "of one input"
-        )
-    for name, rows in (("z_a", z), ("z_b", z_pair)):
-        if (np.ptp(rows, axis=0) == 0).all():
-            raise SampleError(
-                f"{name}: expected rows that differ, got {len(rows)} equal ones; the encoder has collapsed and its "
-                "embeddings carry no information. Train it with a term against collapse"
-            )
+    z, z_pair = paired_views(z_a, z_b, constant_columns=True)
     if not noise_std and not on_sphere:
         refuse_constant_columns(z, name="z_a")
     if not on_sphere:
@@ -323,7 +318,7 @@ def _cross(
         if aggregate:
             log_mean[part] = density.log_aggregate(z[part], z_pair[part])
             candidate[part] = density.shares(z[part], z_pair[part])
-    return _Cross(log_q, log_mean, candidate, densities[-1], float(np.mean(own)), min(map(len, parts)))
+    return _Cross(log_q, log_mean, candidate, densities[-1], float(np.mean(own)), tuple(map(len, parts)))
 
 
 def _summed(cross: _Cross, piece: EntropyPiece | None, n: int) -> tuple[Estimate, Estimate, str]:
@@ -332,7 +327,7 @@ def _summed(cross: _Cross, piece: EntropyPiece | None, n: int) -> tuple[Estimate
         both = cross.log_q - cross.log_aggregate
         h = Estimate(
             value=-cross.log_aggregate.mean(), standard_error=_error(-cross.log_aggregate - cross.candidate), n=n,
-            bias=Bias.UNKNOWN, method=f"kde, −E log (1/m) Σ q(z|z'_j), m = {cross.candidates}",
+            bias=Bias.UNKNOWN, method=f"kde, −E log (1/m) Σ q(z|z'_j), m = {_listed(cross.candidates)}",
         )  # fmt: skip
         error, how = _error(both - cross.candidate), "spread of the rows' contributions, as row and as candidate"
         value = float(both.mean())
@@ -349,9 +344,13 @@ def _summed(cross: _Cross, piece: EntropyPiece | None, n: int) -> tuple[Estimate
     ), how  # fmt: skip
 
 
-def _judged(h: Estimate, by_aggregate: bool, name: str, candidates: int) -> tuple[bool, str]:
+def _listed(sizes: tuple[int, ...]) -> str:
+    return " or ".join(map(str, sorted(set(sizes))))
+
+
+def _judged(h: Estimate, by_aggregate: bool, name: str) -> tuple[bool, str]:
     if by_aggregate:
-        return True, f"InfoNCE with critic log q is a lower bound in expectation for every q, at most log {candidates}"
+        return True, "InfoNCE with critic log q is a lower bound in expectation for every q"
     if h.bias.centered:
         return True, f"h is {h.bias.value}, and h + E log q ≤ I for every conditional density q"
     if h.bias is Bias.LOWER:
@@ -373,16 +372,16 @@ def _warnings(
                 cure='use entropy="kde", or "pairwise" or "noise_convolved" with noise_std',
             )
         ]  # fmt: skip
-    if value > cap and prototypes is not None:
+    if prototypes is not None and value > math.log(prototypes):
         found += [
             EstimateWarning(
                 code="above_log_prototypes",
-                message=f"{value:.4g} nats is above log N = {cap:.4g}, which I cannot exceed if views are independent "
-                f"given one of {prototypes} prototypes",
+                message=f"{value:.4g} nats is above log N = {math.log(prototypes):.4g}, which I cannot exceed if views "
+                f"are independent given one of {prototypes} prototypes",
                 cure="h is too large, the assumption fails, or the error is large: compare with entropy=\"kde\"",
             )
         ]  # fmt: skip
-    elif value > cap and not by_aggregate:  # there it is rounding
+    elif value > cap and prototypes is None and not by_aggregate:  # there it is rounding
         found += [
             EstimateWarning(
                 code="above_log_rows",

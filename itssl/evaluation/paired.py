@@ -83,10 +83,10 @@ def paired_difference(
     .. math:: p = 2^{-n}\,\#\bigl\{s \in \{\pm1\}^n : \bigl|\textstyle\sum_i s_i d_i\bigr| \ge
         \bigl|\textstyle\sum_i d_i\bigr|\bigr\},
 
-    exact for every such law and every n; two sums count as equal when rounding could part them. With n seeds p is at
-    least 2/2^n: five seeds never reach 0.05. When 2^n exceeds ``flips``, that many random patterns are drawn instead
-    and p = (1 + reached)/(1 + flips) [2], a valid p-value too. (scipy.stats.permutation_test does the same with one
-    array and permutation_type="samples", but lists the patterns in Python: seconds for 20 seeds.)
+    exact for every such law and every n; two results, and two sums, count as equal when rounding could part them. With
+    n seeds p is at least 2/2^n: five seeds never reach 0.05. When 2^n exceeds ``flips``, that many random patterns are
+    drawn instead and p = (1 + reached)/(1 + flips) [2], a valid p-value too. (scipy.stats.permutation_test does the
+    same with one array and permutation_type="samples", but lists the patterns in Python: seconds for 20 seeds.)
 
     Parameters
     ----------
@@ -114,7 +114,8 @@ def paired_difference(
     """
     require_count("flips", flips)
     one, two = _aligned(a, b)
-    difference = (one - two)[:, 0]
+    rounding = 4 * float(np.finfo(float).eps) * np.maximum(np.abs(one), np.abs(two))
+    difference = np.where(np.abs(one - two) <= rounding, 0.0, one - two)[:, 0]
     n, positive, negative = len(difference), int((difference > 0).sum()), int((difference < 0).sum())
     # A tie adds nothing to any sum: counting patterns without it gives the same share.
     moved = difference[difference != 0]

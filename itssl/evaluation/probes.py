@@ -70,8 +70,9 @@ def linear_probe(
 
     .. math:: -\sum_{i=1}^n \log p_{W,b}(y_i \mid z_i) + \tfrac{\text{ridge}}{2}\lVert W\rVert^2,
 
-    scikit-learn's ``C`` being 1/ridge. Columns are standardized by the training rows, so accuracy does not depend on
-    offsets and units, and a nearly collapsed representation may still read well: see
+    scikit-learn's ``C`` being 1/ridge; with two classes it fits w = w₁ − w₂ alone and penalizes ‖w‖². Columns are
+    standardized by the training rows, so accuracy does not depend on offsets and units, and a nearly collapsed
+    representation may still read well: see
     :func:`~itssl.evaluation.collapse.collapse_report`. Of m test rows the accuracy has a binomial standard error
     √(p(1 − p)/m), which leaves out the training.
 

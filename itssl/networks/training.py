@@ -6,6 +6,7 @@ import itertools
 import math
 import re
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,7 +24,12 @@ from itssl.networks.checkpoints import CheckpointError, digest, load_checkpoint,
 from itssl.networks.encoders import evaluating, torch_generator
 from itssl.networks.training_run import TrainingError, TrainingInterrupted, TrainingRun
 
-__all__ = ["CheckpointError", "TrainingError", "TrainingInterrupted", "TrainingRun", "train"]
+__all__ = ["CheckpointError", "TrainingError", "TrainingInterrupted", "TrainingRun", "ZeroGradientWarning", "train"]
+
+
+class ZeroGradientWarning(UserWarning):
+    """A training run stands still, e.g. at collapse."""
+
 
 Loss: TypeAlias = Tensor | tuple[Tensor, Mapping[str, Any]]
 
@@ -107,6 +113,7 @@ def train(
     TrainingError: the objective returned no scalar tensor with a gradient, names that change or clash, or a loss
         or gradient that is not finite.
     CheckpointError: the checkpoint is damaged, or that of a run with other arguments, data or starting weights.
+    ZeroGradientWarning, as a warning: the gradient is exactly zero, e.g. at collapse.
     TrainingInterrupted: on KeyboardInterrupt; a KeyboardInterrupt itself, with the record so far as ``run``.
 
     References
@@ -218,6 +225,8 @@ def train(
                 row = {"loss": loss.item(), "gradient_norm": _gradient_norm(parameters), "learning_rate": rate}
                 row |= reported
                 _refuse_new_names("objective", row, steps[0] if steps else row)
+                if row["gradient_norm"] == 0 and all(earlier["gradient_norm"] for earlier in steps):
+                    _warn_of_rest(step, total)
                 if not (math.isfinite(row["loss"]) and math.isfinite(row["gradient_norm"])):
                     raise TrainingError(
                         f"objective: expected a finite loss and gradient, got loss {row['loss']} and gradient norm "
@@ -278,6 +287,16 @@ def _batches(n: int, batch_size: int, epochs: int, seed: int) -> Iterator[Int[Te
         yield from torch.randperm(n, generator=generator)[: n - n % batch_size].split(batch_size)
 
 
+def _warn_of_rest(step: int, total: int) -> None:
+    warnings.warn(
+        f"the gradient is exactly zero at step {step} of {total}: no further step moves the weights, but for weight "
+        "decay. Where all embeddings are equal hinge, covariance, log-determinant, pairwise and contrastive terms "
+        "have no gradient; itssl.evaluation.collapse_report tells. Start from other weights",
+        ZeroGradientWarning,
+        stacklevel=3,
+    )
+
+
 def _checked(answer: Any) -> tuple[Tensor, dict[str, float]]:
     """The loss, checked, and the other metrics as numbers."""
     loss, reported = answer if isinstance(answer, tuple) else (answer, {})
@@ -285,7 +304,7 @@ def _checked(answer: Any) -> tuple[Tensor, dict[str, float]]:
         shape = f" of shape {tuple(loss.shape)}, requires_grad={loss.requires_grad}" if isinstance(loss, Tensor) else ""
         raise TrainingError(
             f"objective: expected a scalar tensor with a gradient, got {type(loss).__name__}{shape}; return loss or "
-            "(loss, metrics) computed from z_a and z_b by torch functions"
+            "(loss, metrics) computed from z_a and z_b by torch functions, or pass itssl.objectives.minimize(terms, …)"
         )
     clash = set(reported) & set(_OWN_METRICS)
     if clash:

@@ -44,8 +44,8 @@ def objectives(
     Parameters
     ----------
     predictor: untrained, (n, d) to (n, d); for BYOL and its kin.
-    d: dimension of the embeddings. W-MSE whitens groups of 2d rows; MEC's distortion is √d, the smallest at which its
-        power series converges for all embeddings.
+    d: dimension of the embeddings. W-MSE whitens groups of 2d rows; MEC's distortion is √d, the smallest at which the
+        spectral radius in its power series never exceeds 1.
     normalization: of VICReg, weights 25, 25, 1.
     temperature: of InfoNCE and NT-Xent.
     noise_var: variance per direction of the noise of all entropies: 1/β of LogDet, σ² of PairDist, ε of CorInfoMax.

@@ -38,8 +38,8 @@ def infonce_terms(
 
     Row i of z_b is the positive of row i of z_a; the candidates are the n rows of z_b, averaged with the roles of
     the two views exchanged. Total: −(1/n) Σ_i log softmax of the positive; ``bound``: log n − total ≤ I(Z; Z') in
-    expectation, never above log n. Raises SampleError for inadmissible embeddings, ParameterError unless
-    temperature > 0.
+    expectation, never above log n, for independent pairs and an encoder that was not fitted to them.
+    Raises SampleError for inadmissible embeddings, ParameterError unless temperature > 0.
 
     References
     ----------
@@ -115,7 +115,8 @@ def spectral_contrastive_terms(
     On a batch −(2/n) Σ_i z_a,i·z_b,i + (1/(n(n−1))) Σ_{i≠j} (z_a,i·z_b,j)², unbiased, through the smaller product in
     O(n d min(n, d)). With P the law of pairs and Q that of independent views, 2 E_P g − E_Q g² ≤ E_Q (dP/dQ)² for
     every critic g; so −total bounds 1 + χ²(P‖Q) from below (no information in nats; I ≤ log(1 + χ²)). Its optimum
-    over encoders is the best rank-d approximation of dP/dQ. Raises SampleError for inadmissible embeddings.
+    over encoders (one for both views) is the best positive semidefinite approximation of dP/dQ of rank d.
+    Raises SampleError for inadmissible embeddings.
 
     References
     ----------

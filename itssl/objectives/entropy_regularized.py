@@ -140,8 +140,8 @@ def invariance_logdet_terms(
 
     −E log q = (d/2) log(2πs²) + (E‖Δ‖² + d/β)/(2s²);
 
-    the noise enters both terms (in one only, the "bound" would gain up to d/2 nats). h_G is an upper bound of h, so
-    −total is a bound of I(Z; Z') from below for Gaussian embeddings at the population covariance, and none otherwise.
+    the noise enters both terms (in the entropy only, the "bound" would gain d/(2βs²) nats). h_G is an upper bound of h,
+    so −total is a bound of I(Z; Z') from below for Gaussian embeddings at the population covariance, else none.
     At s² = 1/β it is ½ log|I + βC| − (β/2) E‖Δ‖², CorInfoMax's objective.
 
     Raises SampleError for inadmissible embeddings, ParameterError unless beta and residual_var are positive.

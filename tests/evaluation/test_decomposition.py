@@ -230,7 +230,12 @@ BAD = {
     "one row": ((Z[:1], PAIR[:1]), {}, SampleError, "z_a: expected at least 2 rows"),
     "few": ((Z[:8], PAIR[:8]), {}, SampleError, "expected more than 2d = 8 rows, got 8; .* PCA"),
     "nan": ((Z, np.full_like(PAIR, np.nan)), {}, SampleError, "z_b: expected finite values"),
-    "collapse": ((np.ones_like(Z), PAIR), {}, SampleError, "z_a: expected columns that vary"),
+    "collapse": (
+        (np.ones_like(Z), PAIR),
+        {},
+        SampleError,
+        "z_a: .* 40 equal ones; the encoder has collapsed",
+    ),
     "equal": ((Z, Z), {"information": "gaussian"}, SampleError, "a direction of one that the rest determines"),
     "rank": ((np.c_[Z[:, :3], Z[:, :2].sum(axis=1)], PAIR), {}, SampleError, "expected views of full rank together"),
     "information": ((Z, PAIR), {"information": "ksq"}, UnknownNameError, "information: .* did you mean 'ksg'"),

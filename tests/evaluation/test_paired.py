@@ -129,3 +129,9 @@ def test_text_html_and_dict():
     assert json.loads(json.dumps(found.to_dict(), allow_nan=False))["smallest_p_value"] == 0.25
     with pytest.raises(TypeError, match="no truth value"):
         bool(found)
+
+
+def test_rounding_is_no_difference():
+    found = paired_difference([0.1 + 0.2] * 6, [0.3] * 6)
+    assert (found.mean, found.positive, found.negative, found.p_value) == (0.0, 0, 0, 1.0)
+    assert paired_difference([1 + 1e-12] * 6, [1.0] * 6).positive == 6

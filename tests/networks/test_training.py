@@ -13,8 +13,9 @@ from itssl.arrays import SampleError, stream
 from itssl.choices import ParameterError
 from itssl.networks.datasets import digits
 from itssl.networks.encoders import embed, mlp, torch_generator, with_projector
-from itssl.networks.training import TrainingError, TrainingInterrupted, TrainingRun, train
+from itssl.networks.training import TrainingError, TrainingInterrupted, TrainingRun, ZeroGradientWarning, train
 from itssl.networks.views import AffineViews
+from itssl.objectives import minimize, vicreg_terms
 
 DATA = stream(0, "data").standard_normal((50, 4))
 
@@ -303,3 +304,16 @@ def test_vicreg_on_digits_does_not_collapse():
     )
     assert end.min() > start.min()
     assert control.max() < start.min()
+
+
+def test_collapse_is_explained_once():
+    """All embeddings equal: VICReg has no gradient, and without weight decay nothing moves."""
+    encoder = mlp((4, 3), seed=0)
+    with torch.no_grad():
+        next(encoder.parameters()).zero_()
+    objective = minimize(vicreg_terms, normalization="reference")
+    with pytest.warns(ZeroGradientWarning, match=r"exactly zero at step 0 of 9.*collapse_report") as seen:
+        run = short(encoder, objective, weight_decay=0.0)
+    assert len(seen) == 1
+    assert same(weights(run.encoder), weights(encoder))
+    assert (run.metrics["gradient_norm"] == 0).all()

@@ -25,7 +25,7 @@ def test_it_learns_the_labels_and_leaves_the_projector_alone():
     assert isinstance(trained, nn.Sequential)
     scores = trained(torch.tensor(embed(run.encoder.get_submodule("encoder"), x)))
     assert (scores.argmax(1).numpy() == labels).mean() > 0.95
-    assert torch.equal(run.encoder.get_submodule("projector")[0].weight, network.get_submodule("projector")[0].weight)
+    assert torch.equal(run.encoder.get_parameter("projector.0.weight"), network.get_parameter("projector.0.weight"))
     with torch.no_grad():
         scores = head(network.get_submodule("encoder")(torch.tensor(x)))
     untrained = float(nn.functional.cross_entropy(scores, torch.tensor(labels)))
