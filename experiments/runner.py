@@ -5,6 +5,8 @@ plain parameters; ``measure(cell, rng)`` returns a dict of plain numbers. Each f
 so that an interrupted run goes on where it stopped.
 """
 
+import hashlib
+import inspect
 import json
 import platform
 from collections.abc import Callable, Iterator, Sequence
@@ -99,18 +101,23 @@ def workers(backend: str, jobs: int, address: str | None = None) -> Iterator[Non
 def _rows(
     cells: list[Cell], measure: Callable[[Cell, np.random.Generator], dict[str, Any]], seed: int, jobs: int, file: Path
 ) -> list[Cell]:
-    """Every cell with its numbers, in the order of the cells; those in ``file`` are not measured again."""
+    """Every cell with its numbers, in the order of the cells.
+
+    Those in ``file`` are not measured again, unless the source of ``measure`` has changed (what it calls is not looked
+    at: delete the file after changing that).
+    """
+    code = hashlib.blake2b(inspect.getsource(measure).encode(), digest_size=6).hexdigest()
     lines = file.read_text().splitlines(keepends=True) if file.exists() else []
     whole = [line for line in lines if line.endswith("\n")]  # the last may have been cut off
     file.write_text("".join(whole))
-    done = {_key(kept["cell"]): kept["measured"] for kept in map(json.loads, whole)}
+    done = {_key(kept["cell"]): kept["measured"] for kept in map(json.loads, whole) if kept.get("code") == code}
     missing = [cell for cell in cells if _key(cell) not in done]
     work = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")(
         joblib.delayed(_measure)(measure, cell, seed) for cell in missing
     )
     with file.open("a") as record:
         for cell, measured in tqdm(work, total=len(missing), desc=file.parent.name, delay=5):
-            record.write(json.dumps({"cell": cell, "measured": measured}) + "\n")
+            record.write(json.dumps({"cell": cell, "code": code, "measured": measured}) + "\n")
             record.flush()
             done[_key(cell)] = measured
     return [{**cell, **done[_key(cell)]} for cell in cells]

@@ -31,7 +31,11 @@ def outcomes(kind, mean, relation):
     return found
 
 
-@pytest.mark.parametrize("kind", GAPS)
+# Skewed gaps are the hardest for a t interval; the others take as long and belong to the slow tests.
+KINDS = [name if "skewed" in name else pytest.param(name, marks=pytest.mark.slow) for name in GAPS]
+
+
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("relation", [Relation.EQUAL, Relation.AT_MOST])
 def test_false_verdicts_are_as_rare_as_promised(kind, relation):
     """At a true gap exactly on the margin either verdict may be wrong: neither is more frequent than promised."""
@@ -41,7 +45,7 @@ def test_false_verdicts_are_as_rare_as_promised(kind, relation):
     assert found.count(Outcome.VIOLATED) <= allowed
 
 
-@pytest.mark.parametrize("kind", GAPS)
+@pytest.mark.parametrize("kind", KINDS)
 def test_power(kind):
     """A true gap at zero is found to hold, a gap of two margins is found violated."""
     assert outcomes(kind, 0.0, Relation.EQUAL).count(Outcome.HOLDS) > 0.9 * RUNS

@@ -18,7 +18,14 @@ def run(folder, out, *options):
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("folder", EXPERIMENTS, ids=lambda p: p.name)
+LONG = {"output_law", "network_truth"}  # a quarter of a minute each, even so
+
+
+@pytest.mark.parametrize(
+    "folder",
+    [pytest.param(p, marks=pytest.mark.slow) if p.name in LONG else p for p in EXPERIMENTS],
+    ids=lambda p: p.name,
+)
 def test_quick_run(folder, tmp_path):
     done = run(folder, tmp_path)
     assert done.returncode == 0, done.stderr

@@ -62,3 +62,15 @@ def test_the_backend_does_not_change_the_numbers(tmp_path, backend):
         found.append(json.loads((tmp_path / name / "findings.json").read_text())["rows"])
     assert len(found[0]) == 4
     assert found[0] == found[1]
+
+
+def test_cells_of_another_measurement_are_not_taken_over(tmp_path):
+    first = CliRunner().invoke(command(tmp_path), ["--rows", "1"])
+    kept = tmp_path / "cells-0.jsonl"
+    line = json.loads(kept.read_text())
+    for code, value in ((line["code"], 7.0), ("another", None)):
+        kept.write_text(json.dumps({**line, "code": code, "measured": {"value": 7.0}}) + "\n")
+        again = CliRunner().invoke(command(tmp_path), ["--rows", "1"])
+        assert (first.exit_code, again.exit_code) == (0, 0)
+        found = json.loads((tmp_path / "findings.json").read_text())["rows"][0]["value"]
+        assert found == (line["measured"]["value"] if value is None else value)

@@ -71,6 +71,8 @@ def _differentiable() -> Any:
             )
 
     class VarianceCovariance(torch.autograd.Function):
+        """Both numbers of a view, and the gradient of any weighted sum of them."""
+
         @staticmethod
         def forward(ctx: Any, z: torch.Tensor, gamma: float, eps: float) -> tuple[torch.Tensor, torch.Tensor]:
             hinge, energy, *kept = _forward(z, gamma, eps)

@@ -11,6 +11,7 @@ from itssl.estimate import Bias, Estimate
 from itssl.estimators.permutation_test import permutation_test
 
 
+@pytest.mark.slow
 def test_level_is_exact():
     """Under independence p is uniform on {1/10, …, 1}: 400 tests at level 0.1, five standard deviations of a count."""
     rejected = 0

@@ -40,6 +40,7 @@ def test_finds_the_closed_form_of_gaussian_views():
     assert found.value < 0.2 * linear_gaussian_views(rho).mutual_information.value  # another quantity than I
 
 
+@pytest.mark.slow
 def test_error_matches_the_spread_over_samples_and_slices():
     """80 seeds of rows and slices: the spread is known to ±8 %."""
     task = linear_gaussian_views([0.9, 0.9])
