@@ -77,6 +77,8 @@ def draw(rows: list[Cell]) -> Any:
                 style = ("-", "--", ":")[i // 10 % 3]
                 axes.plot(*zip(*pairs, strict=True), style, color=f"C{i % 10}", lw=1, label=method)
                 axes.plot(*pairs[-1], "o", color=f"C{i % 10}", ms=4)
+        if name == "literal bound":
+            axes.set_yscale("symlog", linthresh=100)
         axes.set(xscale="log", xlabel="VICReg loss on held-out views", ylabel=name)
     figure.legend(*axes.get_legend_handles_labels(), loc="outside right", fontsize=8)
     return figure
