@@ -62,6 +62,9 @@ def draw(rows: list[Cell]) -> Any:
     figure = Figure(figsize=(12, 8.5), layout="constrained")
     for line, estimator in zip(figure.subplots(len(ESTIMATORS), len(UNITS), sharex=True), ESTIMATORS, strict=True):
         for axes, unit in zip(line, UNITS, strict=True):
+            if f"{estimator}, {unit}" == CONSTANT:
+                axes.set_axis_off()
+                continue
             for color, method in zip(("C0", "C3", "C2"), METHODS, strict=True):
                 mine = [row for row in rows if row["method"] == method]
                 for i, row in enumerate(mine):
