@@ -55,6 +55,8 @@ def load_checkpoint(path: Path, identity: Mapping[str, str]) -> dict[str, Any] |
             raise zipfile.BadZipFile(f"wrong checksum of {damaged}")
         file.seek(0)
         content = torch.load(file, map_location="cpu", weights_only=True)
+    except MemoryError:
+        raise
     except Exception as error:  # whatever zipfile and unpickling make of arbitrary bytes
         reason = str(error).strip().partition("\n")[0][:120]
         raise CheckpointError(

@@ -274,7 +274,7 @@ def test_coverage_away_from_equal_laws(law):
 @pytest.mark.slow
 @pytest.mark.parametrize("law", AWAY)
 def test_coverage_away_from_equal_laws_closely(law):
-    """95 % within 2 % and 4 standard errors of 1000 intervals."""
+    """93 to 97 % are promised: 2 % beside 4 standard errors of 1000 intervals."""
     n, m, ratios, shift = AWAY[law]
     found = coverage(n, m, np.array(ratios), np.array(shift), 1000, 0.95)
     assert found == pytest.approx(0.95, abs=0.02 + 4 * np.sqrt(0.0475 / 1000))
@@ -308,12 +308,12 @@ def test_intervals_are_nested_repeatable_and_picklable():
 def test_negative_estimates_shift_the_interval():
     """Below zero the law at P = Q is moved along: the same spread, so intervals differ by the estimates' difference."""
     one, other = (DivergenceInterval(value, 0.4, 40, 40, (0.1,), (0.1,)) for value in (-3.0, -4.0))
-    np.testing.assert_allclose(np.array(one(0.9)) - other(0.9), 1.0, atol=1e-4)
+    np.testing.assert_allclose(np.array(one(0.9)) - other(0.9), 1.0, atol=64 * EPS)
     assert one(0.9)[1] < 0
 
 
 def test_many_dimensions_are_taken_as_normal(monkeypatch):
-    """At n = m = 4000 both laws agree but for skewness, of the order of a fifth of a standard error."""
+    """At n = m = 4000 both laws agree to 4.5 standard errors of a 2.5 % quantile of the simulation's 4000 draws."""
     law = DivergenceInterval(0.5, 1.0, 4000, 4000, (0.2, -0.1), (0.9, 0.1))
     at = law._law(0.5)
     ratio, square = np.exp(at[0]), at[1] @ at[1]
@@ -322,9 +322,10 @@ def test_many_dimensions_are_taken_as_normal(monkeypatch):
     simulated = np.array(law(0.95))
     monkeypatch.setattr(gaussian_divergence, "MOST_DIMENSIONS", 1)
     error = law.variance(law.value) ** 0.5
-    np.testing.assert_allclose(law(0.95), simulated, atol=0.2 * error)
+    of_quantile = 4.5 * np.sqrt(0.025 * 0.975 / 4000) / stats.norm.pdf(1.96)  # in standard errors of the estimate
+    np.testing.assert_allclose(law(0.95), simulated, atol=of_quantile * error)
     for low, high in (law(0.95), simulated):
-        assert high - low == pytest.approx(2 * 1.96 * error, rel=0.1)
+        assert high - low == pytest.approx(2 * 1.96 * error, abs=np.sqrt(2) * of_quantile * error)
     assert DivergenceInterval(0.5, 0.3, 9, 6, (0.2, -0.1), (0.9, 0.1))(0.95) == (
         -np.inf,
         np.inf,

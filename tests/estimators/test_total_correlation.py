@@ -149,7 +149,7 @@ def test_the_family_has_the_sum_of_squares_of_many_draws(name):
 
 
 def test_the_family_has_the_unbiased_sum_of_squares_of_few_draws():
-    """Where a lies within [0, 1]: to the tolerance of a, 1e-3, times how far the sum moves from 0 to 1; mostly so."""
+    """Where a lies within [0, 1]: to the tolerance of a, 1e-3, of how far the sum moves from 0 to 1; mostly so."""
     values, samples, bias = estimates(20, 0.5 * np.eye(6) + 0.5, 20, stream(0, "inside"))
     rules = [fitted_total_correlation(float(v), bias, s, 20).rule for v, s in zip(values, samples, strict=True)]
     inside = [rule for rule in rules if 0 < rule.noise < 1 and rule.value > 0.2]
@@ -158,7 +158,7 @@ def test_the_family_has_the_unbiased_sum_of_squares_of_few_draws():
         family, value = rule.family, rule.value
         members = [family.correlations(a, family.reaching(a, value)) for a in (rule.noise, 0.0, 1.0)]
         sums = [0.5 * (np.square(member).sum() - 6) for member in members]
-        assert sums[0] == pytest.approx(rule.squares, abs=0.01 * (sums[1] - sums[2]))
+        assert sums[0] == pytest.approx(rule.squares, abs=1e-3 * (sums[1] - sums[2]))
 
 
 @pytest.mark.parametrize("name", ["weak", "one factor", "chain"])
@@ -246,14 +246,15 @@ def test_negative_values_move_the_interval_along():
 
 
 def test_weak_dependence_of_many_draws_is_a_scaled_chi_square():
-    """At zero 2N·T̂ is χ² with d(d−1)/2 degrees of freedom, less its mean: ends of the test of independence."""
+    """At zero 2Nρ·T̂, ρ = 1 − (2d+5)/(6N) of Bartlett, is χ² with d(d−1)/2 degrees of freedom to terms in d³/N²."""
     n, d = 20000, 5
+    scale = 2 * (n - 1) * (1 - (2 * d + 5) / (6 * (n - 1)))
     found = log_determinant_cumulants(np.eye(d), n - 1)
-    assert found.variance / 4 == pytest.approx(2 * 10 / (2 * (n - 1)) ** 2, rel=1e-2)
-    assert found.third / -8 == pytest.approx(8 * 10 / (2 * (n - 1)) ** 3, rel=1e-2)
-    rejected = (stats.chi2(10).ppf(0.95) - 10) / (2 * (n - 1))
+    assert found.variance / 4 == pytest.approx(2 * 10 / scale**2, rel=d**3 / n**2)
+    assert found.third / -8 == pytest.approx(8 * 10 / scale**3, rel=d**3 / n**2)
+    rejected = (stats.chi2(10).ppf(0.95) - 10) / scale
     low = fitted_total_correlation(float(rejected), 0.0, np.eye(d), n).rule(0.9)[0]
-    assert low == pytest.approx(0, abs=0.01 / n)
+    assert low == pytest.approx(0, abs=d**3 / n**2 * rejected)
 
 
 def test_near_copies_of_a_column_keep_a_finite_interval():

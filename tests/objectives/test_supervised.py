@@ -10,6 +10,8 @@ from itssl.networks.encoders import embed, mlp, with_projector
 from itssl.networks.training import train
 from itssl.objectives.supervised import Supervised
 
+EPS = np.finfo(float).eps
+
 
 def test_it_learns_the_labels_and_leaves_the_projector_alone():
     rng = stream(0, "supervised")
@@ -19,7 +21,7 @@ def test_it_learns_the_labels_and_leaves_the_projector_alone():
     rows = np.hstack([x, np.eye(3)[labels]])
     run = train(
         network, Supervised(head), rows, lambda batch, generator: (batch[:, :3], batch[:, 3:]),
-        seed=0, epochs=60, batch_size=60, learning_rate=1e-2, weight_decay=0.0, progress=False,
+        seed=0, epochs=120, batch_size=120, learning_rate=1e-2, weight_decay=0.0, progress=False,
     )  # fmt: skip
     trained = run.learner.get_submodule("head")
     assert isinstance(trained, nn.Sequential)
@@ -29,4 +31,4 @@ def test_it_learns_the_labels_and_leaves_the_projector_alone():
     with torch.no_grad():
         scores = head(network.get_submodule("encoder")(torch.tensor(x)))
     untrained = float(nn.functional.cross_entropy(scores, torch.tensor(labels)))
-    assert run.metrics["loss"][:2].mean() == pytest.approx(untrained, rel=0.1)  # one step was taken between
+    assert run.metrics["loss"][0] == pytest.approx(untrained, rel=1e3 * EPS)  # all rows, in another order
