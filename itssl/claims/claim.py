@@ -53,7 +53,10 @@ class Control:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Claim:
-    """A statement one can run. Made by the decorator :func:`claim`; its docstring is the statement."""
+    """A statement one can run. Made by the decorator :func:`claim`; its docstring is the statement.
+
+    ``formula`` is the statement's formula in LaTeX, for pages; ``uses`` names the claims it is derived from.
+    """
 
     id: str
     kind: Kind
@@ -64,6 +67,8 @@ class Claim:
     reference: Reference
     worlds: tuple[World, ...]
     tight_at: World
+    formula: str = ""
+    uses: tuple[str, ...] = ()
     assumes: tuple[Assumption, ...] = ()
     first_look: int = FIRST_LOOK
     max_replicates: int | None = None
@@ -120,6 +125,8 @@ def claim(
     tolerance: Tolerance | None = None,
     tight_at: World | None = None,
     kind: Kind = "theorem",
+    formula: str = "",
+    uses: tuple[str, ...] = (),
     assumes: tuple[Assumption, ...] = (),
     first_look: int = FIRST_LOOK,
     max_replicates: int | None = None,
@@ -127,7 +134,8 @@ def claim(
     """Make a claim of a function (world, rng) → Sides whose docstring states it.
 
     Give either ``margin`` (Monte Carlo) or ``tolerance``. ``tight_at`` is the world in which the statement is nearly an
-    equality, where controls run by default (the first world unless given).
+    equality, where controls run by default (the first world unless given). ``formula`` is LaTeX; ``uses`` names the
+    claims from which this one is derived.
     """
     if (margin is None) == (tolerance is None):
         raise ParameterError(f"{id}: expected either margin or tolerance, got {margin!r} and {tolerance!r}")
@@ -136,8 +144,8 @@ def claim(
     def make(sides: SidesFunction) -> Claim:
         return Claim(
             id=id, kind=kind, statement=inspect.getdoc(sides) or "", sides=sides, relation=relation, tolerance=chosen,
-            reference=reference, worlds=worlds, tight_at=tight_at or worlds[0], assumes=assumes, first_look=first_look,
-            max_replicates=max_replicates,
+            reference=reference, worlds=worlds, tight_at=tight_at or worlds[0], formula=formula, uses=uses,
+            assumes=assumes, first_look=first_look, max_replicates=max_replicates,
         )  # fmt: skip
 
     return make
