@@ -56,7 +56,10 @@ class CellError:
 class Ledger:
     """What a run found: verdicts in the order of the plan, the cells that raised, and how it was run.
 
-    Has no truth value, as a verdict has none: use ``.ok``.
+    ``comparisons`` are those with stated values, ``chain`` the measured chain of the derivation (None where not run).
+    ``family_wise_rate`` bounds the probability that any of its verdicts is wrong; ``cached`` counts the answers that
+    were measured in an earlier run; ``notes`` say what went wrong beside the checks, e.g. a cache that cannot be
+    written. Has no truth value, as a verdict has none: use ``.ok``.
     """
 
     verdicts: tuple[Verdict, ...]
@@ -68,6 +71,11 @@ class Ledger:
     versions: dict[str, str]
     started: str
     interrupted: bool = False
+    comparisons: tuple[Any, ...] = ()
+    chain: Any = None
+    family_wise_rate: float = 0.0
+    cached: int = 0
+    notes: tuple[str, ...] = ()
 
     @property
     def theorems(self) -> tuple[Verdict, ...]:
@@ -154,7 +162,9 @@ class Ledger:
             "ok": self.ok, "interrupted": self.interrupted, "planned": self.planned, "summary": self.summary,
             "errors": [{"claim": e.cell.claim, "world": e.cell.world, "control": e.cell.control,
                         "message": e.message, "traceback": e.traceback} for e in self.errors],
-            "started": self.started,
+            "started": self.started, "comparisons": [c.to_dict() for c in self.comparisons],
+            "chain": None if self.chain is None else self.chain.to_dict(),
+            "family_wise_rate": self.family_wise_rate, "cached": self.cached, "notes": list(self.notes),
         }  # fmt: skip
 
     def to_json(self) -> str:
