@@ -1,0 +1,1 @@
+"""How the numbers that the theory states are measured: one module a section, each with its VALUES."""
