@@ -52,6 +52,7 @@ RECTIFIED = World(name="ReLU MLP 16-64-64-8", make=lambda: _mlp(16, 64, 64, 8))
     relation=Relation.EQUAL,
     tolerance=FloatingPoint(ulps=2),
     reference=BALESTRIERO_BARANIUK_2018,
+    formula=r"f(y) = A_\omega y + b_\omega, \quad y \in \omega",
     worlds=(
         RECTIFIED,
         World(name="ReLU MLP 2-16-2", make=lambda: _mlp(2, 16, 2)),

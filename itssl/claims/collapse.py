@@ -102,6 +102,10 @@ NORMAL = World(name="128 normal rows in R^64", make=lambda: partial(_normal, 128
     relation=Relation.AT_MOST,
     tolerance=ROUNDING,
     reference=REFERENCE,
+    formula=(
+        r"\frac{\lVert \nabla \frac{1}{2} \log \lvert I + \beta C \rvert \rVert}{\lVert \nabla v \rVert} = "
+        r"\frac{K \beta \sqrt{s^2 + \varepsilon}}{1 + \beta s^2}, \quad C = s^2 I"
+    ),
     worlds=(
         ISOTROPIC,
         NORMAL,

@@ -32,6 +32,8 @@ LARGE = World(name="I = 37.25 nats, N = 256", make=lambda: _views(32))
     relation=Relation.AT_MOST,
     margin=0.02,
     reference=POOLE_2019,
+    formula=r"\mathbb{E}\left[\log N - L_{\mathrm{InfoNCE}}\right] \le \min(I(X; Y), \log N)",
+    uses=("C08",),
     worlds=(SMALL, World(name="I = 9.31 nats, N = 256", make=lambda: _views(8)), LARGE),
     tight_at=LARGE,
 )

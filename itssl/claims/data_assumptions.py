@@ -73,6 +73,7 @@ OWN_WIDTHS = World(
     relation=Relation.AT_MOST,
     margin=0.02,
     reference=SHWARTZ_ZIV_2023,
+    formula=r"\varepsilon \le \mathbb{E} \log \frac{p(X)}{p_1(X)} \le \varepsilon \frac{N}{N-1} \log N",
     worlds=(
         ANISOTROPIC,
         World(
@@ -158,6 +159,8 @@ WIDE = World(name="500 held-out digits, σ = 1", make=lambda: Pictures(prototype
     relation=Relation.AT_MOST,
     margin=0.0,
     reference=SHWARTZ_ZIV_2023,
+    formula=r"P(n(X) \ne T) \le \frac{1}{N} \sum_i \sum_{j \ne i} \Phi\left(-\frac{r_{ij}}{2\sigma}\right) \le 0.001",
+    uses=("C04",),
     worlds=(
         HELD_OUT,
         World(

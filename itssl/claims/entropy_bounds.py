@@ -56,6 +56,10 @@ def _narrow(d: int, variance: float) -> Gaussian:
     relation=Relation.AT_MOST,
     margin=0.02,
     reference=PairwiseMixture.REFERENCE,
+    formula=(
+        r"\sum_i w_i h(p_i) - \sum_i w_i \log \sum_j w_j e^{-D_B(p_i, p_j)} \le h \le \sum_i w_i h(p_i) - "
+        r"\sum_i w_i \log \sum_j w_j e^{-D_{KL}(p_i, p_j)}"
+    ),
     worlds=(
         CLUSTERED,
         OVERLAPPING,

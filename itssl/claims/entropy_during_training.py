@@ -34,6 +34,8 @@ VICREG = World(name="VICReg on digits, 3 seeds", make=lambda: DigitsTraining(obj
     relation=Relation.AT_MOST,
     margin=0.0,
     reference=SHWARTZ_ZIV_2023,
+    formula=r"h(Z_{\mathrm{before}}) \le h(Z_{\mathrm{after}})",
+    uses=("C17", "C33"),
     worlds=(
         VICREG,
         World(

@@ -84,6 +84,8 @@ GAUSSIAN = World(
     relation=Relation.EQUAL,
     tolerance=FloatingPoint(ulps=1000),  # a sum of n terms is right to n ulps
     reference=COVER_THOMAS_2006,
+    formula=r"h(sZ) = h(Z) + K \log s",
+    uses=("C07",),
     worlds=(
         SPHERE,
         GAUSSIAN,

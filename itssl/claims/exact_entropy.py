@@ -106,6 +106,8 @@ RAISED = World(name="leaky-ReLU MLP 2-4-6, N(0, I)", make=lambda: _mlp(2, 4, 6, 
     relation=Relation.EQUAL,
     margin=0.05,
     reference=COVER_THOMAS_2006,
+    formula=r"h(f(X)) = h(X) + \mathbb{E} \log \lvert \det A_\omega(X) \rvert - H(B \mid Z)",
+    uses=("C01",),
     worlds=(
         INVERTIBLE,
         World(

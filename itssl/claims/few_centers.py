@@ -109,6 +109,11 @@ COPIES = World(
     relation=Relation.AT_MOST,
     tolerance=ROUNDING,
     reference=JUNG_1901,
+    formula=(
+        r"\log \lvert \Sigma_Z \rvert \le r \log\left(b + \frac{T}{r}\right) + (K - r) \log b, \quad T = "
+        r"\frac{M^2}{2} \frac{r}{r + 1}"
+    ),
+    uses=("C23",),
     worlds=(
         SIMPLEX,
         FEW,

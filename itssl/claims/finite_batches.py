@@ -133,6 +133,7 @@ HEAVY_TAILS = World(
     relation=Relation.AT_LEAST,
     margin=0.02,
     reference=WELCH_1974,
+    formula=r"c(Z) \ge \frac{K}{N - 1} - 1, \quad C_{kk} = 1",
     worlds=(
         DESCENDED,
         World(
@@ -321,6 +322,10 @@ EMBEDDINGS = World(
     relation=Relation.EQUAL,
     margin=0.03,
     reference=MUIRHEAD_1982,
+    formula=(
+        r"\mathbb{E} \log \lvert \hat{C} \rvert - \log \lvert C \rvert = \sum_{i=1}^{K} \psi\left(\frac{N - "
+        r"i}{2}\right) + K \log \frac{2}{N - 1}"
+    ),
     worlds=(
         SHORT,
         World(name="2 rows in R", make=lambda: _gaussian(1, 2, averaged=2048)),

@@ -71,6 +71,7 @@ CLUSTERS = World(
     relation=Relation.AT_MOST,
     margin=0.02,
     reference=COVER_THOMAS_2006,
+    formula=r"h(Z) + \mathbb{E} \log q(Z \mid Z') \le I(Z; Z') \le I(Z; X') \le I(X; X')",
     worlds=(
         LINEAR,
         World(
@@ -180,6 +181,10 @@ SHIFTED = World(name="d=4, anisotropic, shifted", make=lambda: _independent_pair
     relation=Relation.EQUAL,
     margin=0.02,
     reference=SHWARTZ_ZIV_2023,
+    formula=(
+        r"\mathbb{E} \log \mathcal{N}(z; z', I) = -\frac{d}{2} \log 2\pi - \frac{1}{2} \left(\lVert \mu - "
+        r"\mu' \rVert^2 + \mathrm{tr} \Sigma + \mathrm{tr} \Sigma'\right)"
+    ),
     worlds=(
         SHIFTED,
         World(name="d=1, shifted", make=lambda: _independent_pair(1, shift=1.0)),

@@ -122,6 +122,8 @@ SHARED_NOISE = World(
     relation=Relation.AT_MOST,
     margin=0.02,
     reference=SHWARTZ_ZIV_2023,
+    formula=r"\log N - H(T \mid Z) - H(T \mid X') \le I(Z; X') \le \log N - H(T \mid Z) \le \log N",
+    uses=("C08",),
     assumes=(CONDITIONALLY_INDEPENDENT,),
     worlds=(
         ALL_DIRECTIONS,

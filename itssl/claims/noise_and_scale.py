@@ -94,7 +94,18 @@ CLUSTERS = World(name="50 prototypes in R^8", make=_clusters)
 DIGITS = World(name="digits encoder trained with VICReg, outputs around 20 prototypes", make=_digits)
 
 
-@claim("C13", relation=Relation.EQUAL, margin=1e-3, reference=COVER_THOMAS_2006, worlds=(LINEAR, CLUSTERS, DIGITS))
+@claim(
+    "C13",
+    relation=Relation.EQUAL,
+    margin=1e-3,
+    reference=COVER_THOMAS_2006,
+    formula=(
+        r"I(aZ; aZ') = I(Z; Z'), \quad B(aZ) - B(Z) = K \log a - \frac{a^2 - 1}{2} "
+        r"\mathbb{E} \lVert Z - Z' \rVert^2"
+    ),
+    uses=("C08", "C10"),
+    worlds=(LINEAR, CLUSTERS, DIGITS),
+)
 def information_is_blind_to_scale_and_the_bound_is_not(
     world: LinearViews | PrototypeViews, rng: np.random.Generator
 ) -> Sides:
@@ -190,6 +201,8 @@ def _random_scale(rng: np.random.Generator) -> float:
     relation=Relation.AT_MOST,
     margin=0.02,
     reference=COVER_THOMAS_2006,
+    formula=r"h(Z + N) + \mathbb{E} \log q(Z + N \mid Z') \le I(Z + N; Z') \le I(Z; Z')",
+    uses=("C08",),
     worlds=(replace(LINEAR, tolerance=ROUNDING), CLUSTERS, DIGITS),
 )
 def noise_belongs_in_both_terms(world: LinearViews | PrototypeViews, rng: np.random.Generator) -> Sides:

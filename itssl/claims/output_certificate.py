@@ -104,6 +104,11 @@ DEAD_UNIT = World(name="one unit, off by 2.7 deviations", make=_dead_unit)
     relation=Relation.AT_MOST,
     margin=0.01,
     reference=SHWARTZ_ZIV_2023,
+    formula=(
+        r"\mathrm{TV}\left(P_{f(X)}, \sum_n w_n \mathcal{N}(f(x^*_n), A_n \Sigma_n A_n^\top)\right) \le P(X "
+        r"\notin \omega_T)"
+    ),
+    uses=("C01",),
     worlds=(
         ONE_FACE,
         MANY_FACES,

@@ -76,6 +76,8 @@ SQUARE = World(name="ReLU MLP 4-32-4, anisotropic noise", make=lambda: _random_n
     relation=Relation.EQUAL,
     margin=0.005,
     reference=SHWARTZ_ZIV_2023,
+    formula=r"\mathbb{E} f(X) = A x^* + b, \quad \mathrm{Cov} f(X) = A \Sigma A^\top",
+    uses=("C01",),
     assumes=(WITHIN_REGION, NEARLY_AFFINE),
     worlds=(
         SQUARE,

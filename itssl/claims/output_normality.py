@@ -51,6 +51,8 @@ ONE_UNIT = World(name="one leaky unit, off by 2 deviations", make=lambda: Gaussi
     relation=Relation.AT_MOST,
     margin=0.0,
     reference=SHWARTZ_ZIV_2023,
+    formula=r"P(X \notin \omega) \ge 0.9 \Rightarrow P(p < 0.05) \le 3 \cdot 0.05",
+    uses=("C03",),
     worlds=(
         RANDOM,
         World(name="digits encoder trained with VICReg", make=lambda: _trained("VICReg"), level="default"),

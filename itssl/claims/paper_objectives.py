@@ -40,6 +40,8 @@ def _whole(method: str, base: str) -> World:
     relation=Relation.AT_MOST,
     margin=0.0,
     reference=SHWARTZ_ZIV_2023,
+    formula=r"\mathrm{acc}(L) \le \mathrm{acc}(L - h(Z))",
+    uses=("C30", "C31"),
     worlds=(
         SHORT,
         _whole("VICReg + LogDet", "VICReg"),

@@ -80,6 +80,8 @@ PLANE = World(name="leaky-ReLU MLP 2-2-2, no noise at all", make=lambda: _determ
     relation=Relation.EQUAL,
     margin=0.05,
     reference=SHWARTZ_ZIV_2023,
+    formula=r"\frac{d h(Z + \sigma N)}{d \log \sigma} = \sum_{i \le K} \frac{\sigma^2}{\lambda_i + \sigma^2} \to K - r",
+    uses=("C02",),
     assumes=(WITHIN_REGION,),
     worlds=(
         DIMENSION_RAISING,

@@ -110,6 +110,7 @@ WORLDS = (
 
 @claim(
     "C36", relation=Relation.EQUAL, tolerance=GENERIC, reference=WANG_ISOLA_2020, worlds=WORLDS, tight_at=PROTOTYPES,
+    formula=r"\log N - L_{\mathrm{InfoNCE}} = \hat{H}_{\mathrm{KDE}} + \frac{1}{N} \sum_i \log q(u_i \mid u'_i)",
     first_look=8,
 )  # fmt: skip
 def infonce_is_kernel_entropy_plus_alignment(world: PairedEmbeddings, rng: np.random.Generator) -> Sides:
@@ -263,6 +264,8 @@ def _both(a: Samples, b: Samples, kappa: float) -> float:
 
 @claim(
     "C38", relation=Relation.EQUAL, tolerance=GENERIC, reference=PairwiseMixture.REFERENCE, worlds=WORLDS,
+    formula=r"h_{KL} = \frac{d}{2} \log(2\pi e \tau) + \frac{1}{\tau} + \log N - P(U), \quad h_B = h_{KL} - d \log 2",
+    uses=("C30",),
     tight_at=PROTOTYPES, first_look=8,
 )  # fmt: skip
 def pairwise_bounds_are_log_partitions(world: PairedEmbeddings, rng: np.random.Generator) -> Sides:

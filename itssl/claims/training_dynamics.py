@@ -38,6 +38,8 @@ class DigitsTraining:
     relation=Relation.AT_MOST,
     margin=0.0,
     reference=SHWARTZ_ZIV_2023,
+    formula=r"\rho_S\left(L_{\mathrm{VICReg}}, I(Z; Z')\right) \le -0.9",
+    uses=("C27", "C37"),
     worlds=(World(name="VICReg (reference, 25/25/1) on digits, 3 seeds", make=DigitsTraining),),
     first_look=SEEDS,
     max_replicates=SEEDS,

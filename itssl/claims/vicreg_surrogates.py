@@ -35,6 +35,7 @@ NARROW = World(name="50 narrow components in R^8", make=lambda: random_mixture(5
     relation=Relation.AT_MOST,
     margin=0.02,
     reference=COVER_THOMAS_2006,
+    formula=r"h(Z) \le \frac{1}{2} \log\left((2\pi e)^K \lvert \Sigma_Z \rvert\right)",
     worlds=(
         GAUSSIAN,
         World(name="two components on a line", make=lambda: GaussianMixture.isotropic(np.array([[-2.0], [2.0]]), 1.0)),
@@ -105,6 +106,11 @@ NEAR_IDENTITY = World(name="random correlations, d=8", make=lambda: CorrelationD
     relation=Relation.EQUAL,
     margin=2e-3,
     reference=SHWARTZ_ZIV_2023,
+    formula=(
+        r"d \cdot c(Z) = -\left(\log \lvert I + tE \rvert + \log \lvert I - tE \rvert\right) + O(t^4), \quad "
+        r"R = I + tE"
+    ),
+    uses=("C18", "C19"),
     worlds=(
         NEAR_IDENTITY,
         World(name="random correlations, d=64", make=lambda: CorrelationDirections(dim=64)),
@@ -185,6 +191,11 @@ TEN = World(name="k = 10 of 20 dimensions", make=lambda: CanonicalViews(k=10))
     relation=Relation.EQUAL,
     margin=1e-3,
     reference=SHWARTZ_ZIV_2023,
+    formula=(
+        r"\max_A \left(\frac{1}{2} \log \lvert A V A^\top \rvert - \frac{1}{2} \mathrm{tr}(A \Delta A^\top) + "
+        r"\frac{K}{2}\right) = -\frac{1}{2} \sum_{i \le K} \log(2(1 - \rho_i))"
+    ),
+    uses=("C08", "C10", "C17"),
     worlds=(World(name="k = 5 of 20 dimensions", make=lambda: CanonicalViews(k=5)), TEN),
     tight_at=TEN,
     first_look=8,
