@@ -108,16 +108,36 @@ def list_claims(as_json: bool) -> None:
 
 
 @main.command()
-@click.argument("id", metavar="CLAIM")
-def show(id: str) -> None:
-    """Show a claim: its statement, reference, margin, assumptions, worlds and controls."""
+@click.argument("id", metavar="[CLAIM]", required=False)
+@click.option(
+    "--graph", "as_graph", is_flag=True, help="Which claim is derived from which; of CLAIM, its part of that."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the graph as one JSON object.")
+@click.option("--dot", "as_dot", is_flag=True, help="Print the graph in the language of Graphviz.")
+def show(id: str | None, as_graph: bool, as_json: bool, as_dot: bool) -> None:
+    """Show a claim: its statement, reference, margin, assumptions, worlds, controls, and the claims next to it.
+
+    With --graph, show how the claims rest on one another.
+    """
+    if id is None and not as_graph:
+        raise click.UsageError("expected CLAIM or --graph, got neither; write e.g. itssl show C17")
+    if not as_graph and (as_json or as_dot):
+        raise click.UsageError("--json, --dot: expected --graph with it; write e.g. itssl show --graph --json")
+    if as_json and as_dot:
+        raise click.UsageError("expected --json or --dot, got both; leave one out")
     from itssl.choices import require_known
     from itssl.claims.claim import claims
+    from itssl.claims.graph import around, claim_graph, graph_dot, graph_json, graph_text
     from itssl.reports.tables import claim_text
 
     with _refusals():
-        require_known("claim", id.upper(), claims())
-    click.echo(claim_text(claims()[id.upper()]))
+        if id is not None:
+            require_known("claim", id.upper(), claims())
+        if not as_graph:
+            click.echo(claim_text(claims()[str(id).upper()]))
+            return
+        graph = claim_graph() if id is None else around(claim_graph(), id.upper())
+    click.echo(graph_json(graph) if as_json else graph_dot(graph) if as_dot else graph_text(graph))
 
 
 @main.command()

@@ -98,7 +98,7 @@ def controls_text(verdicts: list[Verdict]) -> str:
 
 
 def claim_text(claim: Claim) -> str:
-    """A claim in words: statement, reference, how it is decided, assumptions, worlds and controls with their levels.
+    """A claim in words: statement, reference, how it is decided, what it uses and what uses it, and what is run.
 
     >>> claim_text(claims()["C10"]).splitlines()[0]
     'C10 (theorem)'
@@ -107,6 +107,8 @@ def claim_text(claim: Claim) -> str:
     margin = f"margin {tolerance.margin:g}" if isinstance(tolerance, MonteCarlo) else f"up to {tolerance}"
     lines = [f"{claim.id} ({claim.kind})", "", claim.statement, "", f"reference: {claim.reference}",
              f"decided: left {claim.relation.value} right, {margin}"]  # fmt: skip
+    used_by = [c.id for c in claims().values() if claim.id in c.uses]
+    lines += [f"{word}: {', '.join(ids)}" for word, ids in (("uses", claim.uses), ("used by", used_by)) if ids]
     if claim.assumes:
         lines += ["assumes:", *(f"  {a.name} <= {a.at_most:g}: {a.statement}" for a in claim.assumes)]
     lines += ["worlds:", *(f"  {w.name} [{w.level}]" for w in claim.worlds)]
