@@ -63,6 +63,44 @@ def test_interval_is_students_with_bonferroni():
     assert two.outcome is Outcome.UNDECIDED  # two parts share the error rate
 
 
+def test_the_looks_share_the_error_rate():
+    """Of two looks each has half of the rate: the first decides from a margin of |mean| + t·SD/√32 at 1 − 0.01/4 on."""
+    from scipy.stats import t
+
+    gaps = stream(0, "looks").normal(size=64)
+    first = gaps[:32]
+    edge = abs(first.mean()) + t.ppf(1 - 0.01 / 4, 31) * first.std(ddof=1) / np.sqrt(32)
+    for margin, looked_at in ((edge * 1.0001, 32), (edge * 0.9999, 64)):
+        found = decide(lambda i: Sides(left=gaps[i], right=0.0), Relation.EQUAL, MonteCarlo(margin),
+                       false_verdict_rate=0.01, max_replicates=64)  # fmt: skip
+        assert found.replicates == looked_at
+
+
+@pytest.mark.parametrize("relation", [Relation.AT_MOST, Relation.AT_LEAST])
+@pytest.mark.parametrize(
+    ("ends", "outcome"),
+    [(-1.001, Outcome.HOLDS), (-0.999, Outcome.UNDECIDED), (0.999, Outcome.UNDECIDED), (1.001, Outcome.VIOLATED)],
+)
+def test_inequalities_are_decided_when_the_whole_interval_is_on_one_side(relation, ends, outcome):
+    """The mean is so many halves of the interval beyond the margin, in the direction that violates."""
+    from scipy.stats import t
+
+    gaps = stream(0, "one side").normal(size=32)
+    half = t.ppf(1 - 0.01 / 2, 31) * gaps.std(ddof=1) / np.sqrt(32)
+    beyond = gaps - gaps.mean() + 0.5 + ends * half
+    sign = 1 if relation is Relation.AT_MOST else -1
+    found = decide(lambda i: Sides(left=sign * beyond[i], right=0.0), relation, MonteCarlo(0.5),
+                   false_verdict_rate=0.01, max_replicates=32)  # fmt: skip
+    assert found.outcome is outcome
+
+
+def test_a_part_that_is_undecided_leaves_the_statement_undecided():
+    rng = stream(0, "undecided part")
+    found = decide(lambda i: Sides(left=(0.0, 100 * rng.normal()), right=(0.0, 0.0), parts=("sure", "noisy")),
+                   Relation.EQUAL, MonteCarlo(0.1), max_replicates=32)  # fmt: skip
+    assert found.outcome is Outcome.UNDECIDED
+
+
 def test_parts_are_one_statement():
     def sides(i):
         return Sides(left=(0.0, 5.0), right=(1.0, 1.0), parts=("fine", "wrong"), measured={"seen": i})
