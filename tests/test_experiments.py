@@ -18,7 +18,7 @@ def run(folder, out, *options):
     )  # fmt: skip
 
 
-LONG = {"output_law", "network_truth"}  # a quarter of a minute each, even so
+LONG = {"output_law", "network_truth", "mutants"}  # a quarter of a minute each and more, even so
 
 
 @pytest.mark.parametrize(
