@@ -12,8 +12,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from itssl.claims.claim import claims
-from itssl.claims.decision import Relation
 from itssl.claims.verdict import Verdict
+from itssl.reports.forest import allowed, axis_of, in_margins, role
 
 # Okabe-Ito colors: told apart by color-blind readers; shape and filling tell them apart in gray
 _LOOK: dict[str, dict[str, Any]] = {
@@ -62,17 +62,16 @@ def gap_figure(verdicts: Sequence[Verdict], *, ax: Axes | None = None) -> Figure
         ax = Figure(figsize=(9, 1.4 + 0.34 * len(verdicts)), layout="constrained").add_subplot()
     figure = ax.get_figure(root=True)
     assert isinstance(figure, Figure)
-    scaled = [_in_margins(v) for v in verdicts]
-    ends = [x for row in scaled for x in row if math.isfinite(x)]
-    view = (3 * min([-1.0, *ends]), 3 * max([1.0, *ends]))
+    axis, scaled = axis_of(verdicts), [in_margins(v) for v in verdicts]
+    view = (axis.low, axis.high)
     ax.set_xscale("symlog", linthresh=1.0, linscale=1.0)
     ax.set_xlim(*view)
     for y, (v, (center, low, high)) in enumerate(zip(verdicts, scaled, strict=True)):
-        left, right = _allowed(v, view)
+        left, right = allowed(v, axis)
         ax.barh(y, right - left, left=left, height=0.84, color=_ALLOWED, zorder=0)
         if math.isfinite(center):
-            ax.hlines(y, max(low, view[0]), min(high, view[1]), color=_LOOK[_role(v)]["color"], linewidth=1.8, zorder=2)
-            ax.plot([center], [y], linestyle="", markersize=6.5, zorder=3, **_LOOK[_role(v)])
+            ax.hlines(y, max(low, view[0]), min(high, view[1]), color=_LOOK[role(v)]["color"], linewidth=1.8, zorder=2)
+            ax.plot([center], [y], linestyle="", markersize=6.5, zorder=3, **_LOOK[role(v)])
         note = v.outcome.value.replace("_", " ").lower() if math.isfinite(center) else "no finite gap"
         ax.text(1.01, y, note, transform=ax.get_yaxis_transform(), va="center", fontsize=8)
     ax.axvline(0, color="0.35", linewidth=0.8, zorder=1)
@@ -82,34 +81,13 @@ def gap_figure(verdicts: Sequence[Verdict], *, ax: Axes | None = None) -> Figure
     ax.spines[["top", "right", "left"]].set_visible(False)
     _name_ticks(ax, view)
     ax.set_xlabel("gap (left − right) / margin")
-    roles = list(dict.fromkeys(map(_role, verdicts)))
+    roles = list(dict.fromkeys(map(role, verdicts)))
     handles: list[Artist] = [
         Line2D([], [], linestyle="-", linewidth=1.8, markersize=6.5, label=r, **_LOOK[r]) for r in roles
     ]
     handles.append(Patch(color=_ALLOWED, label="the statement holds"))
     ax.legend(handles=handles, loc="lower left", bbox_to_anchor=(0, 1), ncols=len(handles), frameon=False, fontsize=8)
     return figure
-
-
-def _in_margins(v: Verdict) -> tuple[float, float, float]:
-    """Gap and ends of its interval over the margin; over the half-width of the interval where there is no margin."""
-    low, high = v.gap.interval(1 - v.false_verdict_rate)
-    unit = v.margin or (high - low) / 2
-    if not math.isfinite(unit) or unit == 0:
-        unit = max(abs(v.gap.value), 1.0)
-    return v.gap.value / unit, low / unit, high / unit
-
-
-def _allowed(v: Verdict, view: tuple[float, float]) -> tuple[float, float]:
-    edge = 1.0 if v.margin else 0.0
-    return (
-        view[0] if v.relation is Relation.AT_MOST else -edge,
-        view[1] if v.relation is Relation.AT_LEAST else edge,
-    )
-
-
-def _role(v: Verdict) -> str:
-    return "control" if v.control is not None else v.kind
 
 
 def _label(v: Verdict) -> str:
