@@ -8,12 +8,14 @@
 import copyreg as _copyreg
 import importlib as _importlib
 import sys as _sys
+import time as _time
 
 import lazy_loader as _lazy
 
 # Names and where they live are written once, in __init__.pyi; nothing is imported before it is used.
 __getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)
 __version__ = "0.1.0"
+_loaded = _time.time()  # files that change later are not those that run
 
 # Packages in which a function has the name of a file are of lazy_loader's own module type, which pickle does not know:
 # functions that use itssl could not be sent to other processes.

@@ -5,6 +5,7 @@ Libraries are imported inside the commands, so that `itssl --help` answers at on
 
 import ast
 import json
+import secrets
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +24,18 @@ class _Refusal(click.ClickException):
     exit_code = 2
 
 
+class _Seed(click.ParamType):
+    """A non-negative integer, or "random", which becomes None."""
+
+    name = "seed"
+
+    def get_metavar(self, *_: Any, **__: Any) -> str:
+        return "INTEGER|random"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | None:
+        return None if value == "random" else click.IntRange(min=0).convert(value, param, ctx)
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="itssl", message="%(prog)s %(version)s")
 def main() -> None:
@@ -33,38 +46,66 @@ def main() -> None:
 @click.argument("ids", metavar="[CLAIM]...", nargs=-1)
 @click.option("--quick", is_flag=True, help="Only the quick worlds of each claim.")
 @click.option("--full", is_flag=True, help="All worlds, also those that take long.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Names all random streams.")
 @click.option(
-    "--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Processes; verdicts stay equal."
+    "--seed", type=_Seed(), default="0", show_default=True, help="Names all random streams; 'random' draws it."
+)
+@click.option(
+    "--jobs", type=click.IntRange(min=1), help="Processes; by default as many as there are cores. Verdicts stay equal."
+)
+@click.option("--fresh", is_flag=True, help="Measure everything again, and renew the cache.")
+@click.option(
+    "--cache",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder in which answers are kept; by default $ITSSL_CACHE or the user's folder for caches.",
 )
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
     default=Path("itssl-report"),
     show_default=True,
-    help="Folder for report.json and index.html.",
+    help="Folder for report.json, report.md and index.html.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of the table.")
 @click.option("--progress/--no-progress", default=None, help="Progress on stderr (by default where it is a terminal).")
 def verify(
-    ids: tuple[str, ...], quick: bool, full: bool, seed: int, jobs: int, out: Path, as_json: bool, progress: bool | None
+    ids: tuple[str, ...],
+    quick: bool,
+    full: bool,
+    seed: int | None,
+    jobs: int | None,
+    fresh: bool,
+    cache: Path | None,
+    out: Path,
+    as_json: bool,
+    progress: bool | None,
 ) -> None:
     """Check the named claims, or all, each with its controls.
 
-    Exit status: 0 where every theorem holds and every control is refuted, 1 where not, 2 for a request that cannot
-    be met, 130 when interrupted (what is finished is kept and written).
+    What the same sources answered before is taken from the cache. All claims together also come with the comparison of
+    stated values and, but for --quick, the chain of the derivation.
+
+    Exit status: 0 where every theorem holds, every control is refuted and no stated value differs without being known
+    to, 1 where not, 2 for a request that cannot be met, 130 when interrupted (what is finished is kept and written).
     """
     if quick and full:
         raise click.UsageError("expected --quick or --full, got both; leave one out")
     level = "quick" if quick else "full" if full else "default"
     try:
         with _refusals():
-            from itssl.claims.ledger import plan, run
+            from itssl.claims.answer_cache import default_folder
+            from itssl.claims.ledger import available_cores, plan, plan_measurements, run
 
-            cells = plan([name.upper() for name in ids] or None, level)
+            named = [name.upper() for name in ids] or None
+            cells = plan(named, level) + plan_measurements(named, level)
             out.mkdir(parents=True, exist_ok=True)
-        show_progress = sys.stderr.isatty() if progress is None else progress
-        ledger = run(cells, seed=seed, jobs=jobs, level=level, progress=show_progress)
+        if seed is None:
+            seed = secrets.randbits(32)
+            click.echo(f"seed {seed} (drawn)", err=True)
+        ledger = run(
+            cells, seed=seed, jobs=jobs or available_cores(), level=level, cache=cache or default_folder(), fresh=fresh,
+            progress=sys.stderr.isatty() if progress is None else progress,
+        )  # fmt: skip
+        from itssl.reports.markdown import write_markdown
         from itssl.reports.page import write_json, write_page
         from itssl.reports.tables import failure_text, ledger_table
 
@@ -73,14 +114,64 @@ def verify(
         else:
             _print(ledger_table(ledger))
         with _refusals():
-            written = write_json(ledger, out / "report.json"), write_page(ledger, out / "index.html")
+            written = (write_json(ledger, out / "report.json"), write_markdown(ledger, out / "report.md"),
+                       write_page(ledger, out / "index.html"))  # fmt: skip
+        for note in ledger.notes:
+            click.echo(f"note: {note}", err=True)
         click.echo(f"{ledger.summary}; {ledger.seconds:.1f} s, seed {seed}, level {level}", err=as_json)
-        click.echo(f"written: {written[0]} and {written[1]}", err=as_json)
+        click.echo(_budget(ledger), err=as_json)
+        click.echo(f"written: {', '.join(map(str, written[:-1]))} and {written[-1]}", err=as_json)
         if not ledger.ok:
             click.echo(failure_text(ledger), err=True)
     except KeyboardInterrupt:  # before the first check or while the report is written
         raise click.exceptions.Exit(INTERRUPTED) from None
     raise click.exceptions.Exit(INTERRUPTED if ledger.interrupted else 0 if ledger.ok else 1)
+
+
+def _budget(ledger: Any) -> str:
+    kept = f"; {ledger.cached} of {ledger.planned} answers from the cache" * bool(ledger.cached)
+    return f"any verdict is wrong with probability at most {ledger.family_wise_rate:.2g}{kept}"
+
+
+@main.command()
+@click.argument("id", metavar="CLAIM")
+@click.argument("world", required=False)
+@click.option("--control", help="Check this wrong variant of the claim instead.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Names all random streams.")
+@click.option(
+    "--false-verdict-rate",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    help="Probability of a wrong verdict; by default that of itssl verify.",
+)
+@click.option("--max-replicates", type=click.IntRange(min=2), default=1024, show_default=True, help="The most draws.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def check(
+    id: str, world: str | None, control: str | None, seed: int, false_verdict_rate: float | None, max_replicates: int,
+    as_json: bool,
+) -> None:  # fmt: skip
+    """Check one CLAIM in one WORLD (by default where it is tight), exactly as itssl verify does, without the cache.
+
+    Exit status: 0 where the verdict is as expected (VIOLATED for a control), 1 where not, 2 for an unknown name.
+    """
+    with _refusals():
+        from itssl.choices import require_known
+        from itssl.claims.claim import claims
+        from itssl.claims.ledger import Cell, run
+
+        require_known("claim", id.upper(), claims())
+        claim = claims()[id.upper()]
+        place = claim.tight_at if control is None else claim.find_control(control).world
+        cell = Cell(claim.id, place.name if world is None else claim.world(world).name, control)
+    options = {"false_verdict_rate": false_verdict_rate, "max_replicates": max_replicates}
+    ledger = run([cell], seed=seed, progress=False, **options)
+    for error in ledger.errors:
+        click.echo(error.traceback, err=True, nl=False)
+        raise click.exceptions.Exit(1)
+    if ledger.interrupted:
+        raise click.exceptions.Exit(INTERRUPTED)
+    (verdict,) = ledger.verdicts
+    click.echo(verdict.to_json() if as_json else str(verdict))
+    raise click.exceptions.Exit(0 if verdict.as_expected else 1)
 
 
 @main.command("list")

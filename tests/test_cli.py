@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 from toy_claims import register, toy
 
 import itssl
-from itssl.claims import ledger as ledger_module
+from itssl.claims import cells, ledger
 from itssl.claims.claim import claims
 from itssl.cli import main
 
@@ -27,6 +27,7 @@ RAISES = toy("T4", {"bad": float("inf")}, {"adds one": 1.0})
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setenv("ITSSL_CACHE", str(tmp_path / "cache"))
     return tmp_path
 
 
@@ -66,13 +67,13 @@ def _run(*arguments: str) -> Result:
 
 def test_verify_prints_the_table_writes_the_report_and_exits_0(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     register(monkeypatch, GOOD)
-    result = _run("verify", "T1", "--seed", "4")
+    result = _run("verify", "T1", "--seed", "4", "--jobs", "1")
     assert result.exit_code == 0
     assert result.stderr == ""
     assert "T1 The mean is zero" in result.stdout
     assert "controls: 1/1 refuted" in result.stdout
     assert "theorems hold in 2 of 2 checks, 1 of 1 controls refuted; " in result.stdout
-    assert "written: itssl-report/report.json and itssl-report/index.html" in result.stdout
+    assert "written: itssl-report/report.json, itssl-report/report.md and itssl-report/index.html" in result.stdout
     report = json.loads((folder / "itssl-report" / "report.json").read_text())
     assert report["ok"]
     assert report["seed"] == 4
@@ -91,7 +92,7 @@ def test_verify_exits_1_and_says_how_to_repeat(
     folder: Path, monkeypatch: pytest.MonkeyPatch, wrong: Any, why: str
 ) -> None:
     ids = register(monkeypatch, GOOD, wrong)
-    result = _run("verify", *ids, "--out", "deep/report")
+    result = _run("verify", *ids, "--out", "deep/report", "--jobs", "1")
     assert result.exit_code == 1
     assert why in result.stderr
     assert f"itssl verify {wrong.id} --seed 0" in result.stderr
@@ -101,7 +102,7 @@ def test_verify_exits_1_and_says_how_to_repeat(
 
 def test_verify_json_is_the_only_thing_on_stdout(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     register(monkeypatch, OFF)
-    result = _run("verify", "T2", "--json", "--quick", "--progress")
+    result = _run("verify", "T2", "--json", "--quick", "--progress", "--jobs", "1")
     assert result.exit_code == 1
     printed = json.loads(result.stdout)
     assert printed == json.loads((folder / "itssl-report" / "report.json").read_text())
@@ -128,7 +129,7 @@ def test_verify_refuses_with_2(folder: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_an_interrupt_writes_what_is_finished_and_exits_130(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    check, done = ledger_module.check, []
+    check, done = cells.check, []
 
     def interrupted(*arguments: Any, **options: Any) -> Any:
         if len(done) == 2:
@@ -137,20 +138,20 @@ def test_an_interrupt_writes_what_is_finished_and_exits_130(folder: Path, monkey
         return done[-1]
 
     register(monkeypatch, GOOD)
-    monkeypatch.setattr(ledger_module, "check", interrupted)
-    result = _run("verify", "T1")
+    monkeypatch.setattr(cells, "check", interrupted)
+    result = _run("verify", "T1", "--jobs", "1")
     assert result.exit_code == 130
     assert "interrupted: 1 of 3 checks were not run" in result.stderr
     report = json.loads((folder / "itssl-report" / "report.json").read_text())
     assert report["interrupted"]
-    assert [entry["world"] for entry in report["claims"]] == ["a", "b"]
+    assert [world["world"] for world in report["claims"][0]["worlds"]] == ["a", "b"]
 
 
 def test_an_interrupt_before_the_first_check_exits_130(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*arguments: Any, **options: Any) -> Any:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(ledger_module, "plan", interrupted)
+    monkeypatch.setattr(ledger, "plan", interrupted)
     assert _run("verify").exit_code == 130
 
 

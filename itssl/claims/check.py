@@ -67,7 +67,7 @@ def check(
     return Verdict(
         claim=claim.id, kind=claim.kind, world=world.name, control=control, relation=claim.relation,
         tolerance=tolerance, assumptions=assumptions, false_verdict_rate=false_verdict_rate, seed=seed,
-        seconds=time.perf_counter() - start, registered=registered, **_fields(decision),
+        seconds=time.perf_counter() - start, registered=registered, max_replicates=max_replicates, **_fields(decision),
     )  # fmt: skip
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from itssl.claims.decision import MonteCarlo, Outcome, Relation, Tolerance
 from itssl.estimate import Estimate, format_with_error, json_number
 
+MAX_REPLICATES = 1024
 Kind: TypeAlias = Literal["theorem", "finding"]
 
 
@@ -43,6 +44,7 @@ class Verdict:
     seconds: float
     reason: str = ""
     registered: bool = True
+    max_replicates: int = MAX_REPLICATES
 
     @property
     def margin(self) -> float:
@@ -63,8 +65,10 @@ class Verdict:
         """A line of Python that repeats this check, where names suffice."""
         if not self.registered:
             return f"the same call with seed={self.seed}"
-        control = f", control={self.control!r}" if self.control else ""
-        return f"itssl.check({self.claim!r}, {self.world!r}{control}, seed={self.seed})"
+        return call(
+            self.claim, self.world, control=self.control, seed=self.seed, false_verdict_rate=self.false_verdict_rate,
+            max_replicates=self.max_replicates if self.max_replicates != MAX_REPLICATES else None,
+        )  # fmt: skip
 
     def require(self) -> None:
         """Raise ClaimError unless the outcome is HOLDS (VIOLATED for a control)."""
@@ -114,6 +118,16 @@ class Verdict:
     def to_json(self) -> str:
         """The verdict as one JSON object."""
         return json.dumps(self.to_dict(), ensure_ascii=False, allow_nan=False)
+
+
+def call(claim: str, world: str, **options: Any) -> str:
+    """The expression of Python that makes a check; options that are None are left out.
+
+    >>> call("C17", "d=2", seed=3, control=None)
+    "itssl.check('C17', 'd=2', seed=3)"
+    """
+    given = "".join(f", {name}={value!r}" for name, value in options.items() if value is not None)
+    return f"itssl.check({claim!r}, {world!r}{given})"
 
 
 def _plain(estimate: Estimate) -> dict[str, float | str]:

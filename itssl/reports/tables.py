@@ -2,12 +2,14 @@
 
 import math
 import shlex
+from typing import Any
 
 from rich.console import RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from itssl.claims.cells import Cell, StatedCell
 from itssl.claims.claim import Claim, claims
 from itssl.claims.decision import MonteCarlo, Outcome, Relation
 from itssl.claims.ledger import CellError, Ledger
@@ -122,23 +124,24 @@ def by_claim(ledger: Ledger) -> dict[str, list[Verdict | CellError]]:
     for v in ledger.verdicts:
         groups.setdefault(v.claim, []).append(v)
     for error in ledger.errors:
-        groups.setdefault(error.cell.claim, []).append(error)
+        if isinstance(error.cell, Cell):
+            groups.setdefault(error.cell.claim, []).append(error)
     return dict(sorted(groups.items()))
 
 
 def command(ledger: Ledger, claim: str) -> str:
-    """The shell command that repeats the checks of a claim as they were run.
+    """The shell command that repeats all checks of a claim as they were run, whatever the cache holds.
 
     >>> from itssl.claims.ledger import run
     >>> command(run([], progress=False, level="full", seed=3), "C17")
-    'itssl verify C17 --full --seed 3'
+    'itssl verify C17 --full --seed 3 --fresh'
     """
     level = "" if ledger.level == "default" else f" --{ledger.level}"
-    return f"itssl verify {shlex.quote(claim)}{level} --seed {ledger.seed}"
+    return f"itssl verify {shlex.quote(claim)}{level} --seed {ledger.seed} --fresh"
 
 
 def failure_text(ledger: Ledger) -> str:
-    """What kept the ledger from being ok, cell by cell, with the command and the line of Python that repeat it.
+    """What kept the ledger from being ok, cell by cell, with the command and the lines of Python that repeat it.
 
     Empty when the ledger is ok.
 
@@ -149,22 +152,26 @@ def failure_text(ledger: Ledger) -> str:
     paragraphs = []
     for v in ledger.failures:
         expected = Outcome.HOLDS if v.control is None else Outcome.VIOLATED
-        paragraphs.append(f"{v}; expected {expected.value}\n{_repeat(command(ledger, v.claim), v.reproduce)}")
+        cell = Cell(v.claim, v.world, v.control)
+        paragraphs.append(f"{v}; expected {expected.value}\n{_repeat(cell, ledger, v.claim)}")
+    for c in ledger.unexplained:
+        paragraphs.append(f"STATED VALUE: {c}\n{_repeat(StatedCell(c.claim, c.quantity), ledger)}")
     for error in ledger.errors:
-        cell = error.cell
-        control = f", control={cell.control!r}" if cell.control is not None else ""
-        line = f"itssl.check({cell.claim!r}, {cell.world!r}{control}, seed={ledger.seed})"
-        paragraphs.append(f"ERROR: {cell} raised {error.message}\n{_repeat(command(ledger, cell.claim), line)}")
+        claim = error.cell.claim if isinstance(error.cell, Cell) else None
+        paragraphs.append(f"ERROR: {error.cell} raised {error.message}\n{_repeat(error.cell, ledger, claim)}")
     if ledger.interrupted:
-        left = ledger.planned - len(ledger.verdicts) - len(ledger.errors)
+        left = ledger.planned - ledger.answered
         paragraphs.append(f"interrupted: {left} of {ledger.planned} checks were not run")
     elif not ledger.verdicts and not ledger.errors:
         paragraphs.append("nothing was checked")
     return "\n".join(paragraphs)
 
 
-def _repeat(shell: str, python: str) -> str:
-    return f"  repeat in a shell:  {shell}\n  repeat in Python:   {python}"
+def _repeat(cell: Any, ledger: Ledger, claim: str | None = None) -> str:
+    lines = ["  repeat in a shell:", f"    {cell.shell(ledger.settings)}"]
+    lines += [f"    {command(ledger, claim)}  # the whole claim"] if claim is not None else []
+    lines += ["  repeat in Python:", *(f"    {line}" for line in cell.python(ledger.settings).splitlines())]
+    return "\n".join(lines)
 
 
 def _indented(text: str, style: str = "") -> RenderableType:

@@ -12,47 +12,12 @@ from toy_claims import register, toy
 
 from itssl.arrays import SampleTypeError
 from itssl.choices import ParameterError, UnknownNameError
-from itssl.claims import ledger as ledger_module
+from itssl.claims import answering
 from itssl.claims.claim import Assumption, World, claims
 from itssl.claims.decision import Outcome
 from itssl.claims.ledger import LEVELS, Cell, Ledger, plan, run
 from itssl.claims.verdict import Verdict
-
-NUMBER = {"anyOf": [{"type": "number"}, {"enum": ["inf", "-inf", "nan"]}]}
-OUTCOME = {"enum": [o.value for o in Outcome]}
-CONTROL = {
-    "type": "object",
-    "required": ["name", "world", "outcome", "gap", "standard_error", "replicates", "reproduce"],
-    "properties": {"outcome": OUTCOME, "gap": NUMBER, "standard_error": NUMBER, "replicates": {"type": "integer"}},
-}
-ENTRY = {
-    "type": "object",
-    "required": [
-        "id", "kind", "title", "world", "outcome", "relation", "gap", "standard_error", "part", "margin", "replicates",
-        "measured", "assumptions", "reason", "reproduce", "controls",
-    ],
-    "properties": {
-        "kind": {"enum": ["theorem", "finding"]}, "outcome": OUTCOME, "relation": {"enum": ["==", "<=", ">="]},
-        "gap": NUMBER, "standard_error": NUMBER, "margin": NUMBER, "replicates": {"type": "integer"},
-        "measured": {"additionalProperties": {"required": ["value", "standard_error"],
-                                              "additionalProperties": NUMBER}},
-        "assumptions": {"additionalProperties": NUMBER},
-        "controls": {"type": "array", "items": CONTROL},
-    },
-}  # fmt: skip
-SCHEMA = {
-    "type": "object",
-    "required": ["claims", "seconds", "versions", "seed", "level", "ok", "interrupted", "errors", "started"],
-    "properties": {
-        "claims": {"type": "array", "items": ENTRY},
-        "controls_without_claim": {"type": "array", "items": CONTROL},
-        "errors": {"type": "array", "items": {"required": ["claim", "world", "control", "message", "traceback"]}},
-        "versions": {"required": ["python", "itssl", "numpy", "scipy", "torch", "scikit-learn"],
-                     "additionalProperties": {"type": "string"}},
-        "level": {"enum": list(LEVELS)}, "ok": {"type": "boolean"}, "interrupted": {"type": "boolean"},
-        "seed": {"type": "integer"}, "seconds": {"type": "number"}, "started": {"type": "string"},
-    },
-}  # fmt: skip
+from itssl.reports import schema
 
 
 def _run(monkeypatch: pytest.MonkeyPatch, *toys: Any, **options: Any) -> Ledger:
@@ -64,7 +29,7 @@ def _strict(text: str) -> dict[str, Any]:
         raise AssertionError(f"{constant} is not JSON")
 
     loaded = json.loads(text, parse_constant=refuse)
-    jsonschema.validate(loaded, SCHEMA)
+    jsonschema.validate(loaded, schema())
     return loaded
 
 
@@ -107,11 +72,11 @@ def test_all_as_expected(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [v.control for v in ledger.verdicts] == [None, None, "adds one", "subtracts one"]
     assert ledger.summary == "theorems hold in 2 of 2 checks, 2 of 2 controls refuted"
     loaded = _strict(ledger.to_json())
-    assert [entry["world"] for entry in loaded["claims"]] == ["a", "b"]
-    for entry, verdict in zip(loaded["claims"], ledger.theorems, strict=True):
-        assert entry["gap"] == verdict.gap.value
-        assert entry["title"] == GOOD.title
-        assert [(c["name"], c["gap"]) for c in entry["controls"]] == [(v.control, v.gap.value) for v in ledger.controls]
+    (entry,) = loaded["claims"]
+    assert entry["title"] == GOOD.title
+    assert [(w["world"], w["gap"]) for w in entry["worlds"]] == [(v.world, v.gap.value) for v in ledger.theorems]
+    assert [(c["name"], c["gap"]) for c in entry["controls"]] == [(v.control, v.gap.value) for v in ledger.controls]
+    assert entry["as_expected"]
     assert (loaded["seed"], loaded["level"], loaded["ok"], loaded["interrupted"]) == (3, "quick", True, False)
     assert loaded["versions"]["torch"] == ledger.versions["torch"] != ""
 
@@ -133,7 +98,9 @@ def test_one_verdict_out_of_line_is_enough(monkeypatch: pytest.MonkeyPatch, wron
     assert len(ledger.verdicts) == 6
     own = run(plan(["T3"]), progress=False, max_replicates=64)
     assert own.summary == summary
-    assert not _strict(ledger.to_json())["ok"]
+    loaded = _strict(ledger.to_json())
+    assert not loaded["ok"]
+    assert [(entry["id"], entry["as_expected"]) for entry in loaded["claims"]] == [("T1", True), ("T3", False)]
 
 
 def test_a_cell_that_raises_loses_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -146,14 +113,17 @@ def test_a_cell_that_raises_loses_no_other(monkeypatch: pytest.MonkeyPatch) -> N
     assert error.message == "ArithmeticError: an <infinite> mean"
     assert "toy_claims.py" in error.traceback
     loaded = _strict(ledger.to_json())
-    assert loaded["errors"][0]["world"] == "bad"
-    assert [(e["id"], e["world"]) for e in loaded["claims"]] == [("T3", "good"), ("T1", "a"), ("T1", "b")]
+    assert (loaded["errors"][0]["cell"], loaded["errors"][0]["claim"]) == ("T3 in 'bad'", "T3")
+    worlds = {entry["id"]: [w["world"] for w in entry["worlds"]] for entry in loaded["claims"]}
+    assert worlds == {"T3": ["good"], "T1": ["a", "b"]}
+    assert not next(entry for entry in loaded["claims"] if entry["id"] == "T3")["as_expected"]
 
 
 def test_controls_of_a_claim_that_raised_are_kept_in_json(monkeypatch: pytest.MonkeyPatch) -> None:
     loaded = _strict(_run(monkeypatch, toy("T3", {"bad": math.inf}, {"adds one": 1.0})).to_json())
-    assert loaded["claims"] == []
-    assert [(c["id"], c["name"]) for c in loaded["controls_without_claim"]] == [("T3", "adds one")]
+    (entry,) = loaded["claims"]
+    assert entry["worlds"] == []
+    assert [c["name"] for c in entry["controls"]] == ["adds one"]
 
 
 def test_a_finding_is_measured_not_judged(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -171,7 +141,7 @@ def test_a_theorem_that_applies_nowhere_has_not_passed(monkeypatch: pytest.Monke
     assert [v.outcome for v in ledger.theorems] == [Outcome.NOT_APPLICABLE, Outcome.NOT_APPLICABLE, Outcome.HOLDS]
     assert [(v.claim, v.control) for v in ledger.failures] == [("T3", None)]
     assert "2 checks not applicable" in ledger.summary
-    assert _strict(ledger.to_json())["claims"][0]["gap"] == "nan"
+    assert _strict(ledger.to_json())["claims"][0]["worlds"][0]["gap"] == "nan"
 
 
 def test_nothing_run_is_not_ok() -> None:
@@ -209,7 +179,8 @@ def test_an_interrupt_within_a_check_keeps_the_others(monkeypatch: pytest.Monkey
 def _without_time(ledger: Ledger) -> dict[str, Any]:
     facts = ledger.to_dict()
     for entry in facts["claims"]:
-        del entry["seconds"]
+        for verdict in entry["worlds"] + entry["controls"]:
+            del verdict["seconds"]
     return {key: facts[key] for key in ("claims", "errors", "ok", "summary")}
 
 
@@ -239,7 +210,7 @@ def test_cells_of_a_killed_worker_are_errors(monkeypatch: pytest.MonkeyPatch) ->
             yield function(*arguments)
             raise MemoryError("a worker was killed")
 
-    monkeypatch.setattr(ledger_module.joblib, "Parallel", DyingPool)
+    monkeypatch.setattr(answering.joblib, "Parallel", DyingPool)
     ledger = _run(monkeypatch, GOOD, jobs=2)
     assert [v.world for v in ledger.verdicts] == ["a"]
     assert [e.message for e in ledger.errors] == ["MemoryError: a worker was killed"] * 3

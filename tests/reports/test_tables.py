@@ -93,10 +93,11 @@ def test_failure_text_says_what_why_and_how_to_repeat(ledger: Ledger) -> None:
     assert "VIOLATED: T2 in 'c', left − right = " in text
     assert "HOLDS: T2 in 'c', control 'changes nothing'" in text
     assert text.count("expected VIOLATED") == 1
-    assert "itssl verify T2 --seed 2\n" in text
-    assert "itssl.check('T2', 'c', control='changes nothing', seed=2)" in text
+    assert "itssl verify T2 --seed 2 --fresh" in text
+    assert "itssl check T2 c --control 'changes nothing' --seed 2\n" in text
+    assert "itssl.check('T2', 'c', control='changes nothing', seed=2, false_verdict_rate=0.0001)" in text
     assert "ERROR: T4 in 'raises' raised ArithmeticError" in text
-    assert "itssl.check('T4', 'raises', seed=2)" in text
+    assert "itssl.check('T4', 'raises', seed=2, false_verdict_rate=0.0001)" in text
     assert "T1" not in text
     assert "T3" not in text
 

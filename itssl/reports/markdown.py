@@ -1,0 +1,123 @@
+"""A run as one Markdown file: what a reader without a browser, or a reviewer of a change, wants to see."""
+
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from itssl.claims.cells import Cell
+from itssl.claims.claim import claims
+from itssl.claims.ledger import Ledger
+from itssl.claims.stated_values import Comparison
+from itssl.claims.verdict import Verdict
+from itssl.estimate import format_with_error
+from itssl.reports.tables import by_claim, command, controls_text, failure_text, margin_text
+
+
+def render_markdown(ledger: Ledger) -> str:
+    """The run as Markdown: summary, claims, verdicts, controls, findings, stated values, the chain, how to repeat it.
+
+    >>> from itssl.claims.ledger import run
+    >>> print(render_markdown(run([], progress=False)).splitlines()[0])
+    # itssl: not ok
+    """
+    verdicts, findings = ledger.verdicts, [v for v in ledger.findings if v.measured]
+    sections = [
+        f"# itssl: {'all as expected' if ledger.ok else 'not ok'}\n\n{_plain(ledger.summary)}.",
+        _run(ledger),
+        _fence(failure_text(ledger)),
+        _section("Claims", ("claim", "kind", "statement", "uses", "worlds as expected", "controls"), _claims(ledger)),
+        _section(
+            "Verdicts", ("claim", "world", "verdict", "gap ± error", "wanted", "replicates"),
+            ((v.claim, v.world, v.outcome.value, _gap(v), margin_text(v), str(v.replicates))
+             for v in verdicts if v.control is None),
+        ),
+        _section(
+            "Controls", ("claim", "control", "world", "verdict", "gap ± error"),
+            ((v.claim, v.control or "", v.world, v.outcome.value, _gap(v)) for v in ledger.controls),
+        ),
+        _section(
+            "Findings", ("claim", "world", "quantity", "measured"),
+            ((v.claim, v.world, name, format_with_error(e.value, e.standard_error))
+             for v in findings for name, e in v.measured.items()),
+        ),
+        _section(
+            "Stated values", ("claim", "quantity", "stated", "measured", "agrees", "note"),
+            (_comparison(c) for c in ledger.comparisons),
+        ),
+        _repeat(ledger),
+    ]  # fmt: skip
+    return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def write_markdown(ledger: Ledger, path: str | Path) -> Path:
+    """Write :func:`render_markdown` to a file, making its folder; returns the path. Raises OSError as writing does."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(render_markdown(ledger), encoding="utf-8")
+    return path
+
+
+def _run(ledger: Ledger) -> str:
+    versions = ", ".join(f"{name} {version}" for name, version in ledger.versions.items())
+    lines = [
+        f"seed {ledger.seed}, level {ledger.level}, started {ledger.started}, {ledger.seconds:.1f} seconds; "
+        f"{ledger.cached} of {ledger.planned} answers from the cache",
+        f"probability of any wrong verdict: at most {ledger.family_wise_rate:.4g}, the sum of the error rates of all "
+        f"checks that draw ({ledger.settings.theorem_rate:g} for a theorem or its control, "
+        f"{ledger.settings.finding_rate:g} for a finding or its control); checks within rounding spend nothing",
+        f"versions: {versions}",
+        *ledger.notes,
+    ]
+    return "\n".join(f"- {_plain(line)}" for line in lines)
+
+
+def _claims(ledger: Ledger) -> Iterable[tuple[str, ...]]:
+    unexpected = {v.claim for v in ledger.failures if v.control is None}
+    for id, answers in by_claim(ledger).items():
+        own = [a for a in answers if isinstance(a, Verdict)]
+        worlds = [v for v in own if v.control is None]
+        good = 0 if id in unexpected and all(v.as_expected for v in worlds) else sum(v.as_expected for v in worlds)
+        total = len(worlds) + sum(not isinstance(a, Verdict) and a.cell.control is None for a in answers)
+        claim = claims()[id]
+        yield id, claim.kind, claim.title, ", ".join(claim.uses), f"{good} of {total}", controls_text(own)
+
+
+def _comparison(c: Comparison) -> tuple[str, ...]:
+    measured = "" if c.measured is None else format_with_error(c.measured.value, c.measured.standard_error)
+    answer = {True: "yes", False: "no", None: "not measured here"}[c.agrees]
+    return c.claim, c.quantity, f"{c.stated:g} {c.units}".strip(), measured, answer, c.note
+
+
+def _repeat(ledger: Ledger) -> str:
+    lines = [command(ledger, id) for id in by_claim(ledger)]
+    lines += [Cell(v.claim, v.world, v.control).shell(ledger.settings) for v in ledger.failures]
+    return f"## Repeat\n\n{_fence(chr(10).join(lines), 'sh')}" if lines else ""
+
+
+def _gap(v: Verdict) -> str:
+    return format_with_error(v.gap.value, v.gap.standard_error)
+
+
+def _section(title: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A heading and a table; nothing where there is no row."""
+    body = [_row([_plain(cell) for cell in row]) for row in rows]
+    return "\n".join([f"## {title}", "", _row(head), _row(["---"] * len(head)), *body]) if body else ""
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _plain(text: str) -> str:
+    r"""Text as it is: in one line, with everything escaped that Markdown would take for markup.
+
+    >>> print(_plain("a|b_c <d>"))
+    a\|b\_c \<d\>
+    """
+    return re.sub(r"([\\`*_\[\]<>|&~$#])", r"\\\1", " ".join(text.split()))
+
+
+def _fence(text: str, language: str = "") -> str:
+    """A block of code, fenced by more backticks than it has in a row."""
+    ticks = "`" * max([3, *(len(run) + 1 for run in re.findall("`+", text))])
+    return f"{ticks}{language}\n{text}\n{ticks}" if text else ""
