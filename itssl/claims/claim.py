@@ -1,6 +1,7 @@
 """Claims: statements with hypotheses, worlds in which they must hold, and controls that must be refuted."""
 
 import importlib
+import importlib.util
 import inspect
 import pkgutil
 from collections.abc import Callable, Mapping
@@ -23,13 +24,19 @@ class World:
     """Where a claim is checked: a name and a recipe for the law, task or network, made only when it is needed.
 
     ``level`` says from which extent of `itssl verify` on it takes part; ``tolerance`` replaces the claim's where the
-    world allows a sharper one (closed forms).
+    world allows a sharper one (closed forms); ``needs`` names a package, of an extra, without which it cannot be made.
     """
 
     name: str
     make: Callable[[], Any]
     level: Literal["quick", "default", "full"] = "quick"
     tolerance: Tolerance | None = None
+    needs: str = ""
+
+    @property
+    def available(self) -> bool:
+        """Whether the package that the world needs is installed."""
+        return not self.needs or importlib.util.find_spec(self.needs) is not None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,6 +8,7 @@ from jaxtyping import Float
 from itssl.arrays import stream
 from itssl.claims.claim import World, claim
 from itssl.claims.decision import Relation, Sides
+from itssl.claims.mnist_worlds import mnist_embeddings, mnist_world
 from itssl.claims.worlds import digits_embeddings
 from itssl.distributions.gaussian import Gaussian
 from itssl.distributions.mixture import GaussianMixture
@@ -65,6 +66,7 @@ def _narrow(d: int, variance: float) -> Gaussian:
         OVERLAPPING,
         World(name="128 components in R^100", make=lambda: _random_centers(128, 100, spread=0.3)),
         World(name="embeddings of 200 digits after VICReg, var 1/4", make=_trained_embeddings),
+        mnist_world(lambda: KnownComponents(centers=mnist_embeddings()[:200], var=0.25), "embeddings"),
     ),
     tight_at=CLUSTERED,
 )

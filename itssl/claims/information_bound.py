@@ -8,6 +8,7 @@ from jaxtyping import Float
 from itssl.arrays import Samples, stream
 from itssl.claims.claim import World, claim
 from itssl.claims.decision import FloatingPoint, Relation, Sides
+from itssl.claims.mnist_worlds import mnist_output_mixture, mnist_world
 from itssl.claims.references import COVER_THOMAS_2006, SHWARTZ_ZIV_2023
 from itssl.claims.worlds import digits_output_mixture, random_covariance, random_mixture
 from itssl.distributions.gaussian import Gaussian
@@ -84,6 +85,7 @@ CLUSTERS = World(
             name="digits encoder trained with VICReg, output noise 0.1",
             make=lambda: Prototypes(mixture=digits_output_mixture()),
         ),
+        mnist_world(lambda: Prototypes(mixture=mnist_output_mixture())),
     ),
     tight_at=LINEAR,
 )

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from itssl.arrays import stream
 from itssl.claims.claim import World, claim
 from itssl.claims.decision import Relation, Sides
+from itssl.claims.mnist_worlds import mnist_embeddings, mnist_output_mixture, mnist_world
 from itssl.claims.references import COVER_THOMAS_2006, SHWARTZ_ZIV_2023
 from itssl.claims.worlds import digits_embeddings, digits_output_mixture, random_covariance, random_mixture
 from itssl.distributions.gaussian import Gaussian
@@ -41,6 +42,7 @@ NARROW = World(name="50 narrow components in R^8", make=lambda: random_mixture(5
         World(name="two components on a line", make=lambda: GaussianMixture.isotropic(np.array([[-2.0], [2.0]]), 1.0)),
         NARROW,
         World(name="output law of the digits encoder, output noise 0.1", make=digits_output_mixture),
+        mnist_world(mnist_output_mixture),
     ),
 )
 def gaussian_maximizes_entropy(world: Law, rng: np.random.Generator) -> Sides:
@@ -91,9 +93,9 @@ class CorrelationDirections:
         return (e + e.T) / np.linalg.norm(e + e.T)
 
 
-def _trained_direction() -> CorrelationDirections:
+def _trained_direction(embeddings: Float[np.ndarray, "n d"]) -> CorrelationDirections:
     """The correlations of held-out embeddings, scaled to Frobenius norm 1."""
-    e = np.corrcoef(digits_embeddings(), rowvar=False)
+    e = np.corrcoef(embeddings, rowvar=False)
     np.fill_diagonal(e, 0)
     return CorrelationDirections(dim=len(e), direction=e / np.linalg.norm(e))
 
@@ -114,7 +116,10 @@ NEAR_IDENTITY = World(name="random correlations, d=8", make=lambda: CorrelationD
     worlds=(
         NEAR_IDENTITY,
         World(name="random correlations, d=64", make=lambda: CorrelationDirections(dim=64)),
-        World(name="correlations of digits embeddings after VICReg", make=_trained_direction),
+        World(
+            name="correlations of digits embeddings after VICReg", make=lambda: _trained_direction(digits_embeddings())
+        ),
+        mnist_world(lambda: _trained_direction(mnist_embeddings()), "correlations"),
     ),
 )
 def covariance_term_is_second_order_log_determinant(world: CorrelationDirections, rng: np.random.Generator) -> Sides:

@@ -225,9 +225,15 @@ def digits_output_mixture(*, prototypes: int = 50, input_std: float = 1e-3, outp
     Components N(f(x_n), σ² A_n A_nᵀ + s² I) for σ = ``input_std`` and s = ``output_std``: the affine images on each
     prototype's region, plus the noise N(0, s² I) without which A_n A_nᵀ may be singular and no entropy exists.
     """
+    return output_mixture(digits_encoder(), digits_data().test_x[:prototypes], input_std, output_std)
+
+
+def output_mixture(
+    network: Any, prototypes: Float[np.ndarray, "N D"], input_std: float, output_std: float
+) -> GaussianMixture:
+    """Equally probable components N(f(x_n), σ² A_n A_nᵀ + s² I) for σ = ``input_std``, s = ``output_std``."""
     from itssl.networks.regions import local_affine
 
-    x = digits_data().test_x[:prototypes]
-    local = local_affine(digits_encoder(), x)
+    n, local = len(prototypes), local_affine(network, prototypes)
     covs = input_std**2 * local.matrix @ local.matrix.transpose(0, 2, 1) + output_std**2 * np.eye(local.matrix.shape[1])
-    return GaussianMixture(np.full(prototypes, 1 / prototypes), local(x), (covs + covs.transpose(0, 2, 1)) / 2)
+    return GaussianMixture(np.full(n, 1 / n), local(prototypes), (covs + covs.transpose(0, 2, 1)) / 2)
