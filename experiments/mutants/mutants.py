@@ -42,8 +42,12 @@ def _mutant(name: str, kind: str, file: str, old: str, new: str, *detectors: str
 
 
 def _detector(name: str) -> str:
-    """A claim, or a file below tests/ without its ending."""
-    return name if name[0] == "C" and name[1:].isdigit() else f"tests/{name}.py"
+    """A claim, or a file below tests/ without its ending, perhaps with ::test."""
+    file, colons, test = name.partition("::")
+    return name if name[0] == "C" and name[1:].isdigit() else f"tests/{file}.py{colons}{test}"
+
+
+TIGHT = "claims/test_tightness::test_where_a_bound_is_tight_some_part_is_nearly_an_equality"
 
 
 # fmt: off
@@ -61,13 +65,15 @@ MUTANTS = (
     _mutant("C07: log|det W| with the wrong sign", "sign", "claims/exact_entropy",
             "gain -= np.linalg.slogdet(weight)[1]", "gain += np.linalg.slogdet(weight)[1]", "C07"),
     _mutant("C08: log|S| of q forgotten", "missing term", "claims/information_bound",
-            "-0.5 * (k * LOG_2PI + q.log_det + np.trace", "-0.5 * (k * LOG_2PI + np.trace", "C08"),
+            "-0.5 * (k * LOG_2PI + q.log_det + np.trace", "-0.5 * (k * LOG_2PI + np.trace", "C08",
+            f"{TIGHT}[C08]"),
     _mutant("C10: half of the traces", "missing factor", "claims/information_bound",
             "float(shift @ shift + traces)", "float(shift @ shift + traces / 2)", "C10"),
     _mutant("C13: ½ forgotten in the best log-scale", "missing factor", "claims/noise_and_scale",
             "stated = 0.5 * np.log(", "stated = np.log(", "C13"),
     _mutant("C14: H(T|X') for H(T|Z)", "exchanged", "claims/information_ceiling",
-            "for i in (1, 2)]", "for i in (2, 1)]", "C14"),
+            "for i in (1, 2)]", "for i in (2, 1)]", "C14",
+            "claims/test_information_ceiling"),
     _mutant("C15: r for r/D", "missing factor", "claims/singular_outputs",
             "right=(world.rank / world.dim, 1.0)", "right=(float(world.rank), 1.0)", "C15"),
     _mutant("C16: tr S for tr S⁻¹", "inverse", "claims/noise_and_scale",
@@ -75,7 +81,7 @@ MUTANTS = (
     _mutant("C17: 4πe for 2πe", "wrong constant", "claims/vicreg_surrogates",
             "    return Sides(left=-float(world.log_density(z).mean()), right=GaussianPlugin().entropy(z).value)\n",
             "    right = GaussianPlugin().entropy(z).value + world.dim / 2 * np.log(2)\n"
-            "    return Sides(left=-float(world.log_density(z).mean()), right=right)\n", "C17"),
+            "    return Sides(left=-float(world.log_density(z).mean()), right=right)\n", "C17", f"{TIGHT}[C17]"),
     _mutant("C20: ½ too much in the second order", "missing factor", "claims/vicreg_surrogates",
             "left=(-(plus + minus) / term,", "left=(-(plus + minus) / (2 * term),", "C20"),
     _mutant("C21: γ for γ²", "power", "claims/variance_surrogates",
