@@ -1,25 +1,25 @@
 """A run as one self-contained HTML page, and as JSON: nothing is fetched when it is read."""
 
 import base64
-import io
+import hashlib
+from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
-import matplotlib
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
-from itssl.claims.claim import Claim, claims
 from itssl.claims.ledger import Ledger
-from itssl.claims.verdict import Verdict
-from itssl.estimate import format_with_error
-from itssl.reports.figures import families, gap_figure
-from itssl.reports.tables import by_claim, command, controls_text, failure_text, margin_text
+from itssl.reports.forest import MARKS, mark
+from itssl.reports.pictures import pictures
+from itssl.reports.sections import choices, comparisons, errors_elsewhere, sections
+from itssl.reports.tables import failure_text
 
 
 def render_page(ledger: Ledger) -> str:
-    """The page as HTML: a summary, a table, a picture per family of claims, and a section per claim.
+    """The page as HTML: summary, the derivation's chain, a table of all checks, stated values, and every claim.
 
-    Names and statements are escaped; style and pictures are inside; it follows the reader's light or dark scheme.
+    Names and statements are escaped; style, script and pictures are inside; it follows the reader's light or dark
+    scheme. The table can be filtered and sorted where scripts run, and is complete where they do not.
 
     >>> from itssl.claims.ledger import run
     >>> "nothing was checked" in render_page(run([], progress=False))
@@ -29,11 +29,19 @@ def render_page(ledger: Ledger) -> str:
         loader=PackageLoader("itssl.reports", ""), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
     )  # fmt: skip
+    script, found = _source("page.js"), sections(ledger)
     return environment.get_template("page.html.j2").render(
         ledger=ledger,
+        style=Markup(_source("page.css")),
+        script=Markup(script),
+        script_hash=f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}",
         failures=failure_text(ledger),
-        claims=[_section(ledger, id) for id in by_claim(ledger)],
-        figures=[_figure(name, verdicts) for name, verdicts in families(ledger.verdicts).items()],
+        claims=found,
+        pictures=pictures(ledger),
+        choices=choices(found),
+        comparisons=comparisons(ledger),
+        errors=errors_elsewhere(ledger),
+        legend={name: Markup(mark(name, 13.0)) for name in MARKS},
     )
 
 
@@ -47,53 +55,12 @@ def write_json(ledger: Ledger, path: str | Path) -> Path:
     return _write(path, ledger.to_json() + "\n")
 
 
+def _source(name: str) -> str:
+    return (files("itssl.reports") / name).read_text(encoding="utf-8")
+
+
 def _write(path: str | Path, text: str) -> Path:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
     return path
-
-
-def _section(ledger: Ledger, id: str) -> dict[str, Any]:
-    """What the page says of one claim."""
-    claim, answers = claims()[id], by_claim(ledger)[id]
-    verdicts = [a for a in answers if isinstance(a, Verdict)]
-    return {
-        "claim": claim,
-        "anchor": f"claim-{list(claims()).index(id)}",
-        "reference": str(claim.reference),
-        "worlds": [_row(v, claim, ledger) for v in verdicts if v.control is None],
-        "controls": [_row(v, claim, ledger) for v in verdicts if v.control is not None],
-        "controls_text": controls_text(verdicts),
-        "errors": [a for a in answers if not isinstance(a, Verdict)],
-        "command": command(ledger, id),
-    }
-
-
-def _row(v: Verdict, claim: Claim, ledger: Ledger) -> dict[str, Any]:
-    bounds = {a.name: a for a in claim.assumes}
-    return {
-        "verdict": v,
-        "failed": v in ledger.failures,
-        "gap": format_with_error(v.gap.value, v.gap.standard_error),
-        "margin": margin_text(v),
-        "parts": {part: format_with_error(e.value, e.standard_error) for part, e in v.gaps.items() if part},
-        "measured": {name: format_with_error(e.value, e.standard_error) for name, e in v.measured.items()},
-        "assumptions": [
-            (name, f"{value:.3g}", f"{bounds[name].at_most:.3g}", bounds[name].statement)
-            for name, value in v.assumptions.items()
-        ],
-    }
-
-
-def _figure(name: str, verdicts: list[Verdict]) -> dict[str, str]:
-    """A picture as data, with what it shows in words."""
-    buffer = io.BytesIO()
-    with matplotlib.rc_context({"svg.hashsalt": name, "svg.fonttype": "path"}):
-        gap_figure(verdicts).savefig(buffer, format="svg", metadata={"Date": None})  # no date: equal runs, equal pages
-    rows = (f"{v.claim} {v.control or v.world}: {v.outcome.value}" for v in verdicts)
-    return {
-        "name": name,
-        "data": base64.b64encode(buffer.getvalue()).decode("ascii"),
-        "alt": f"Gaps in units of the margin, with intervals, for {name}. {'; '.join(rows)}.",
-    }

@@ -1,44 +1,57 @@
 """The page: complete, escaped, self-contained, the same for the same ledger."""
 
 import base64
+import hashlib
 import html
 import json
-import math
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
-from xml.etree import ElementTree
 
 import pytest
 from toy_claims import register, toy
+from toy_ledger import HANDLER, SCRIPT, toy_ledger
 
-from itssl.claims.claim import Assumption
-from itssl.claims.ledger import Ledger, plan, run
-from itssl.estimate import format_with_error
+from itssl.claims.cells import StatedCell
+from itssl.claims.claim import claims
+from itssl.claims.ledger import Cell, Ledger, plan, run
 from itssl.reports.page import render_page, write_json, write_page
 
-SCRIPT = "<script>alert('x')</script>"
-SMALL = Assumption(name="size", statement="the mean is <small>", measure=abs, at_most=1.0)
-VOID = {"meta", "br", "img"}
+VOID = {"meta", "br", "img", "input", "link"}
 
 
 class _Tags(HTMLParser):
-    """Checks that tags are balanced and collects what could load something."""
+    """Checks that tags are balanced, collects what could load something, and the text of rows."""
 
     def __init__(self) -> None:
         super().__init__()
         self.open: list[str] = []
         self.loads: list[str] = []
-        self.images: list[dict[str, str | None]] = []
+        self.pictures: list[dict[str, str | None]] = []
+        self.ids: list[str] = []
+        self.scripts = 0
+        self.rows: list[str] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         if tag not in VOID:
             self.open.append(tag)
-        if tag == "img":
-            self.images.append(dict(attrs))
-        assert tag not in ("script", "link", "iframe", "object", "embed")
-        self.loads += [value or "" for name, value in attrs if name in ("src", "href", "srcset", "data")]
+        if tag in ("img", "svg"):
+            self.pictures.append(dict(attrs))
+        if tag == "tr":
+            self.rows.append("")
+        assert tag not in ("iframe", "object", "embed", "base")
         assert not [name for name, _ in attrs if name.startswith("on")]
+        self.scripts += tag == "script"
+        self.ids += [value or "" for name, value in attrs if name == "id"]
+        self.loads += [value or "" for name, value in attrs if name in ("src", "href", "srcset", "data", "action")]
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        assert tag in ("mi", "mspace", "circle", "path", "rect")
+
+    def handle_data(self, data: str) -> None:
+        if "tr" in self.open:
+            self.rows[-1] += data
 
     def handle_endtag(self, tag: str) -> None:
         assert self.open.pop() == tag
@@ -46,13 +59,7 @@ class _Tags(HTMLParser):
 
 @pytest.fixture
 def ledger(monkeypatch: pytest.MonkeyPatch) -> Ledger:
-    toys = (
-        toy("T1", {SCRIPT: 0.0, "b": 0.2}, {"adds <b>one</b>": 1.0}, assumes=(SMALL,)),
-        toy("T2", {"c": 1.0}, {"changes nothing": 0.0}),
-        toy("T3", {"d": 2.0}, {"adds one": 1.0}, kind="finding"),
-        toy("T4", {"raises": math.inf}, {"adds one": 1.0}),
-    )
-    return run(plan(register(monkeypatch, *toys)), progress=False)
+    return toy_ledger(monkeypatch)
 
 
 def _parsed(page: str) -> _Tags:
@@ -62,50 +69,92 @@ def _parsed(page: str) -> _Tags:
     return parser
 
 
-def test_nothing_is_loaded_and_nothing_is_run(ledger: Ledger) -> None:
+def test_nothing_is_loaded_and_only_the_pages_own_script_may_run(ledger: Ledger) -> None:
     page = render_page(ledger)
-    for target in _parsed(page).loads:
-        assert target.startswith(("#", "data:image/svg+xml;base64,"))
+    parsed = _parsed(page)
+    for target in parsed.loads:
+        assert target.startswith(("#", "data:image/svg+xml;base64,")) or target == "data:,"
+    assert parsed.scripts == 1
+    (script,) = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    (policy,) = re.findall(r'Content-Security-Policy" content="([^"]*)"', page)
+    assert f"script-src 'sha256-{digest}'" in html.unescape(policy)
+    assert "default-src 'none'" in html.unescape(policy)
     style = page[page.index("<style>") : page.index("</style>")]
-    assert "url(" not in style
-    assert "@import" not in style
-    assert "prefers-color-scheme: dark" in style
-    assert "@media print" in style
+    for text in ("url(", "@import"):
+        assert text not in style
+    for text in ("prefers-color-scheme: dark", "@media print"):
+        assert text in style
 
 
-def test_names_statements_and_errors_are_escaped(ledger: Ledger) -> None:
+def test_names_statements_formulas_and_errors_are_escaped(ledger: Ledger) -> None:
     page = render_page(ledger)
-    assert "<script" not in page
-    assert html.escape(SCRIPT).replace("&#x27;", "&#39;") in page
+    for text in (SCRIPT, HANDLER):
+        assert text not in page
+        assert html.escape(text) in page.replace("&#39;", "&#x27;").replace("&#34;", "&quot;")
     for text in ("nothing &lt;else&gt;", "adds &lt;b&gt;one&lt;/b&gt;", "an &lt;infinite&gt; mean",
-                 "the mean is &lt;small&gt;", "On &lt;nothing&gt;"):  # fmt: skip
+                 "the mean is &lt;small&gt;", "On &lt;nothing&gt;", "it is &lt;wrong&gt;", "</mfrac>",
+                 r'<pre class="formula">\style{color:red}{x}</pre>'):  # fmt: skip
         assert text in page
 
 
-def test_every_verdict_is_on_the_page_with_its_numbers(ledger: Ledger) -> None:
-    page = html.unescape(render_page(ledger))
-    assert ledger.summary in page
+def test_links_lead_to_something_and_identifiers_are_unique(ledger: Ledger) -> None:
+    parsed = _parsed(render_page(ledger))
+    assert len(set(parsed.ids)) == len(parsed.ids)
+    assert {"T1", "T2", "T3", "T4", "checks", "claims", "stated"} <= set(parsed.ids)
+    assert {target[1:] for target in parsed.loads if target.startswith("#")} <= set(parsed.ids)
+
+
+def test_every_check_is_on_the_page_twice_with_its_numbers(ledger: Ledger) -> None:
+    page = render_page(ledger)
+    assert ledger.summary in html.unescape(page)
+    rows = _parsed(page).rows
     for v in ledger.verdicts:
-        assert format_with_error(v.gap.value, v.gap.standard_error) in page
-        assert v.reproduce in page
-        for e in v.measured.values():
-            assert f"spread = {format_with_error(e.value, e.standard_error)}" in page
-    assert "size = 0.2, at most 1" in page
-    assert page.count("(unexpected)") == 3  # T2 in the table and in its section, its control there
+        gap = f"{v.gap.value:.4f}"[:6]
+        mine = [row for row in rows if (v.control or v.world) in row and gap in row]
+        assert len(mine) >= 2  # in the table of all checks, and in its claim's
+        assert any(f"{v.gap.value / v.margin:.3g}" in row for row in mine)
+        cell = Cell(v.claim, v.world, v.control)
+        for text in (cell.shell(ledger.settings), cell.python(ledger.settings)):
+            assert text in html.unescape(page)
+    for text in ("size = 0.2", "size ≤ 1", "the mean is <small>", "(unexpected)", "Traceback", "not ok",
+                 "2 of 13 answers", "holds in 2 of 2 worlds; controls: 1/1 refuted", "is at most 0.009",
+                 "Decided: left = right"):  # fmt: skip
+        assert text in html.unescape(page)
     for id in ("T1", "T2", "T3", "T4"):
         assert f"itssl verify {id} --seed 0" in page
-    assert "Traceback" in page
-    assert "not ok" in page
 
 
-def test_pictures_are_drawn_and_described(ledger: Ledger) -> None:
-    (picture,) = _parsed(render_page(ledger)).images  # all toys are of one module
-    alt, src = picture["alt"], picture["src"]
-    assert alt is not None
-    assert src is not None
-    assert f"T1 {SCRIPT}: HOLDS" in alt
-    root = ElementTree.fromstring(base64.b64decode(src.partition(",")[2]))
-    assert root.tag.endswith("svg")
+def test_uses_are_linked_both_ways(ledger: Ledger) -> None:
+    page = re.sub(r"\s+", " ", render_page(ledger))
+    assert 'Uses <a href="#T1">T1</a>, <a href="#T2">T2</a>' in page
+    assert 'Used by <a href="#T2">T2</a>, <a href="#T3">T3</a>' in page
+
+
+def test_stated_values_say_whether_they_agree_and_why_not(ledger: Ledger) -> None:
+    rows = [re.sub(r"\s+", " ", row) for row in _parsed(render_page(ledger)).rows]
+    agrees, disputed, wrong, elsewhere = (row for row in rows if re.match("T1(a mean|<script|another|costly)", row))
+    assert "1.5023 ± 0.0011" in agrees
+    assert "0.054" in agrees
+    assert agrees.endswith("agrees ")
+    assert "disagrees, as known" in disputed
+    assert disputed.endswith(HANDLER)
+    assert "disagrees it is <wrong>" in wrong
+    assert "not run here measured elsewhere" in elsewhere
+
+
+def test_errors_of_what_is_no_claim_are_shown(ledger: Ledger) -> None:
+    error = replace(ledger.errors[0], cell=StatedCell("C07", "h(|X|), X ~ N(0, I_2)"), message="<lost>")
+    page = render_page(replace(ledger, errors=(error,)))
+    assert "stated value &#39;C07: h(|X|), X ~ N(0, I_2)&#39; raised &lt;lost&gt;" in page
+
+
+def test_every_picture_is_described(ledger: Ledger) -> None:
+    pictures = _parsed(render_page(ledger)).pictures
+    for picture in pictures:
+        assert picture.get("alt") or picture.get("aria-label") or picture.get("aria-hidden") == "true"
+    words = [picture.get("aria-label") or "" for picture in pictures]
+    assert sum(text.startswith("gap ") for text in words) == len(ledger.verdicts)
 
 
 def test_equal_ledgers_make_equal_pages(ledger: Ledger) -> None:
@@ -115,8 +164,32 @@ def test_equal_ledgers_make_equal_pages(ledger: Ledger) -> None:
 def test_a_good_ledger_is_called_good(monkeypatch: pytest.MonkeyPatch) -> None:
     page = render_page(run(plan(register(monkeypatch, toy("T1", {"a": 0.0}, {"adds one": 1.0}))), progress=False))
     assert "all as expected" in page
-    assert "(unexpected)" not in page
-    assert not re.search(r'<pre class="failures">', page)
+    assert "wrong is at most 0.0002" in page
+    for text in ("(unexpected)", '<pre class="failures">', "theory states"):
+        assert text not in page
+
+
+def test_claims_without_formula_or_verdict_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    register(monkeypatch, replace(toy("T1", {"raises": float("inf")}, {}), formula=""))
+    page = render_page(run(plan(["T1"]), progress=False))
+    assert 'class="worlds"' not in page
+    assert "an &lt;infinite&gt; mean" in page
+
+
+def test_gaps_that_are_not_finite_are_named(ledger: Ledger) -> None:
+    v = ledger.verdicts[0]
+    odd = replace(v, gap=replace(v.gap, value=float("nan"), standard_error=float("nan")))
+    page = render_page(replace(ledger, verdicts=(odd,)))
+    assert 'aria-label="no finite gap"' in page
+    assert 'data-value="nan"' in page
+
+
+def test_real_claims_are_shown_with_all_they_say() -> None:
+    claim = claims()["C10"]
+    page = html.unescape(render_page(run(plan(["C10"], "quick"), progress=False)))
+    assert "<math " in page
+    for text in (claim.title, str(claim.reference), *(w.name for w in claim.worlds if w.level == "quick")):
+        assert text in page
 
 
 def test_files_are_written_where_asked(ledger: Ledger, tmp_path: Path) -> None:
