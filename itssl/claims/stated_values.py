@@ -100,6 +100,11 @@ class Comparison:
         """Whether it agrees, is disputed and disagrees, or is not measured here."""
         return self.agrees is None or self.agrees != self.disputed
 
+    @property
+    def says_little(self) -> bool:
+        """Whether 0 would agree as well: one draw of a wide law is stated."""
+        return self.measured is not None and self.stated != 0 and abs(self.measured.value) <= self.allowed
+
     def __bool__(self) -> bool:
         raise TypeError("a Comparison has no truth value (it may not have been measured); use comparison.agrees")
 
@@ -126,21 +131,21 @@ class Comparison:
         return format_with_error(self.measured.value, self.measured.standard_error)
 
     def _word(self) -> str:
-        return {True: "agrees", False: "disagrees", None: "not run here"}[self.agrees]
+        if self.agrees is None:
+            return "not run here"
+        zero = ", as would 0" * (self.agrees and self.says_little)
+        return f"{'agrees' if self.agrees else 'disagrees'} (within {self.allowed:.2g}{zero})"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers and strings, ready for JSON."""
-        value, error, n = (None, None, 0)
+        value, error, allowed, n = None, None, None, 0
         if self.measured is not None:
-            value, error, n = (
-                json_number(self.measured.value),
-                json_number(self.measured.standard_error),
-                self.measured.n,
-            )
+            value, error = json_number(self.measured.value), json_number(self.measured.standard_error)
+            allowed, n = json_number(self.allowed), self.measured.n
         return {
             "claim": self.claim, "quantity": self.quantity, "stated": self.stated, "rounding": self.rounding,
             "units": self.units, "measured": value, "standard_error": error, "replicates": n,
-            "allowed": None if self.measured is None else json_number(self.allowed), "agrees": self.agrees,
+            "allowed": allowed, "agrees": self.agrees, "says_little": self.says_little,
             "disputed": self.disputed, "note": self.note, "seconds": round(self.seconds, 3), "seed": self.seed,
         }  # fmt: skip
 
@@ -151,7 +156,7 @@ def compare(value: StatedValue | str, *, seed: int = 0) -> Comparison:
     Replicate i draws from ``stream(seed, "stated value", name, i)``. Raises UnknownNameError for another name.
 
     >>> print(compare("C27: largest bound, d = 5"))
-    C27, largest bound, d = 5: stated 4.2914, measured 4.29142, agrees
+    C27, largest bound, d = 5: stated 4.2914, measured 4.29141, agrees (within 5e-05)
     """
     if isinstance(value, str):
         require_known("value", value, stated_values())
