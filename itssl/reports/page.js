@@ -1,14 +1,6 @@
 "use strict";
 (() => {
   const table = document.getElementById("verdicts"), form = document.getElementById("filters");
-  addEventListener("beforeprint", () => document.querySelectorAll("details:not([open])").forEach((part) => {
-    part.open = true;
-    part.dataset.printed = "";
-  }));
-  addEventListener("afterprint", () => document.querySelectorAll("details[data-printed]").forEach((part) => {
-    part.open = false;
-    delete part.dataset.printed;
-  }));
   if (!table || !form) return;
   const body = table.tBodies[0], rows = [...body.rows], status = form.querySelector("output");
   const text = new Map(rows.map((row) => [row, `${row.textContent} ${row.dataset.text}`.toLowerCase()]));
