@@ -1,0 +1,412 @@
+r"""The argument of the paper as one chain of numbers, from log N to the VICReg loss: :func:`measure_chain`.
+
+The law is the data model: T uniform on N prototypes x_n, two views X, X' | T = n ~ N(x_n, σ²I) independent given T.
+While X stays in the region of its prototype, where f(x) = A_n x + b_n, f(X) | T = n is N(f(x_n), σ²A_nA_nᵀ). Z is drawn
+from the mixture of these, which the law of f(X) is up to its certificate in total variation. All densities and moments
+of Z are known, hence all information; for augmented pictures, the views of training, they are not. Z is a function of X
+where X names T (A2); else it knows T better than X does, by at most H(T|X).
+
+Information of the network itself is bounded by Fano's inequality [1]: f(X) names T with an error of at most
+p = P(exit) + E(1 − max_n P(n|Z)), so log N − 2(h₂(p) + p log(N − 1)) ≤ I(f(X); f(X')) ≤ log N, h₂ the binary entropy.
+
+References
+----------
+[1] T. Cover, J. Thomas (2006). Elements of Information Theory, 2nd edition. Wiley.
+"""
+
+import html
+import math
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from itssl.arrays import Samples, SamplesLike, as_samples, stream
+from itssl.choices import require_count, require_known, require_positive
+from itssl.claims.prototype_law import Draws, PrototypeLaw
+from itssl.claims.worlds import digits_data, digits_encoder, train_on_digits, untrained_digits_encoder
+from itssl.estimate import Bias, Estimate, format_with_error, json_number
+from itssl.estimators.trust import require_pandas
+from itssl.evaluation.bound_surrogates import direction
+from itssl.evaluation.decomposition import Decomposition, decompose
+from itssl.kernels.linalg import LOG_2PI
+from itssl.objectives.population_losses import vicreg
+from itssl.objectives.vicreg import WEIGHTS
+from itssl.objectives.view_moments import ViewMoments
+
+INPUT_STD = 1e-5
+"""σ in units of a pixel's range: the widest power of ten at which 99 % of the noise stays in its region on digits."""
+INFORMATION = "I(Z;Z')"
+NAMED = 1e-6
+"""The largest probability of a wrong prototype at which X is said to name its own."""
+DRAWS = 1024
+TEMPERATURES = (0.01, 0.03, 0.1, 0.3, 1.0)
+_GAMMA, _EPS = 1.0, 1e-4
+_ROUNDING = 2**12 * float(np.finfo(float).eps)
+"""What sums of some thousand terms may lose, relative to the result."""
+
+
+class Link(NamedTuple):
+    """One line of the chain. ``relation`` stands between the value before and ``value``; ``gap`` = value − that.
+
+    Errors are those of the draws, of a gap paired; what is a closed form of the law has none. ``claims`` say why the
+    relation holds: "≥" and "≤" always, "≈" where the law decides.
+    """
+
+    name: str
+    value: float
+    standard_error: float
+    relation: str
+    gap: float
+    gap_error: float
+    claims: tuple[str, ...]
+    why: str
+
+
+class Premise(NamedTuple):
+    """What the chain rests on, as a number for the network before training and after."""
+
+    name: str
+    before: float
+    before_error: float
+    after: float
+    after_error: float
+    claims: tuple[str, ...]
+    why: str
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Chain:
+    """The chain of one network at initialization and after training, in nats. Made by :func:`measure_chain`."""
+
+    before: tuple[Link, ...]
+    after: tuple[Link, ...]
+    premises: tuple[Premise, ...]
+    views_before: Decomposition
+    """The same steps for augmented held-out pictures, the views of training, where I is estimated."""
+    views_after: Decomposition
+    prototypes: int
+    dim: int
+    input_std: float
+    draws: int
+    seed: int
+
+    def __bool__(self) -> bool:
+        raise TypeError("a Chain has no truth value; see .before and .after")
+
+    def __getitem__(self, name: str) -> tuple[Link, Link]:
+        """The links of this name before and after training. Raises UnknownNameError for another."""
+        known = {a.name: (a, b) for a, b in zip(self.before, self.after, strict=True)}
+        require_known("name", name, known)
+        return known[name]
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the numbers say, in sentences."""
+        moved = {a.name: b.value - a.value for a, b in zip(self.before, self.after, strict=True)}
+        return (
+            f"training changes {INFORMATION} by {moved[INFORMATION]:+.2f} nats and the last line by "
+            f"{moved['VICReg']:+.2f}",
+            f"it changes the bound with the h of the law by {moved['bound, h of the law']:+.2f}, with the Gaussian h "
+            f"by {moved['bound, Gaussian h']:+.2f}",
+            f"at a tenth of σ that bound is {self.dim} log 10 = {self.dim * math.log(10):.4g} nats lower, the gap to "
+            "the Gaussian h as much larger, and no information changes",
+            "with augmented pictures as views the last line changes by "
+            f"{self.views_after['VICReg'].value - self.views_before['VICReg'].value:+.3g}; InfoNCE finds "
+            f"{self.views_before['information'].value:.3g} nats before and {self.views_after['information'].value:.3g} "
+            f"after, of at most log {self.prototypes} = {math.log(self.prototypes):.3g}",
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain numbers and strings, ready for JSON."""
+        views = {"before": self.views_before, "after": self.views_after}
+        return {
+            "before": [_plain(link) for link in self.before],
+            "after": [_plain(link) for link in self.after],
+            "premises": [_plain(premise) for premise in self.premises],
+            "views": {when: [_plain(step) for step in found.steps] for when, found in views.items()},
+            "prototypes": self.prototypes, "dim": self.dim, "input_std": self.input_std, "draws": self.draws,
+            "seed": self.seed, "units": "nats", "notes": list(self.notes),
+        }  # fmt: skip
+
+    def to_pandas(self) -> Any:
+        """The links as a DataFrame, those before training first. Needs pandas."""
+        rows = [(when, *link) for when, links in self._both for link in links]
+        return require_pandas().DataFrame(rows, columns=["when", *Link._fields])
+
+    def __str__(self) -> str:
+        lines = [("", "before", "gap", "after", "gap", "claims"), *self._cells()]
+        table = _aligned(lines)
+        rests = [("rests on", "before", "after", "claims")] + [
+            (p.name, _number(p.before, p.before_error), _number(p.after, p.after_error), ", ".join(p.claims))
+            for p in self.premises
+        ]
+        return "\n".join([self._title(), *table, "", *_aligned(rests), "", *(f"- {note}" for note in self.notes)])
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        heads = ("step", "before", "gap", "after", "gap", "claims", "why")
+        whys = [link.why for link in self.after]
+        rows = [(*cells, why) for cells, why in zip(self._cells(), whys, strict=True)]
+        body = "".join(f"<tr>{''.join(f'<td>{html.escape(c)}</td>' for c in row)}</tr>" for row in rows)
+        head = "".join(f"<th>{name}</th>" for name in heads)
+        notes = "".join(f"<li>{html.escape(note)}</li>" for note in self.notes)
+        return f"<table><caption>{html.escape(self._title())}</caption><tr>{head}</tr>{body}</table><ul>{notes}</ul>"
+
+    @property
+    def _both(self) -> tuple[tuple[str, tuple[Link, ...]], ...]:
+        return ("before", self.before), ("after", self.after)
+
+    def _cells(self) -> list[tuple[str, ...]]:
+        return [
+            (f"{_signs(a, b)} {a.name}".strip(), *_amounts(a), *_amounts(b), ", ".join(b.claims))
+            for a, b in zip(self.before, self.after, strict=True)
+        ]
+
+    def _title(self) -> str:
+        return (
+            f"From log N to VICReg (reference) before and after training, nats: {self.prototypes} held-out digits, "
+            f"σ = {self.input_std:g}, K = {self.dim}, {self.draws} draws"
+        )
+
+
+def _signs(a: Link, b: Link) -> str:
+    return a.relation if a.relation == b.relation else f"{a.relation}/{b.relation}"
+
+
+def _amounts(link: Link) -> tuple[str, str]:
+    gap = "" if math.isnan(link.gap) else _number(link.gap, link.gap_error, unit=max(1.0, abs(link.value)))
+    return _number(link.value, link.standard_error), gap if gap in ("", "0") or gap[0] == "-" else f"+{gap}"
+
+
+def _number(value: float, error: float, *, unit: float = 1.0) -> str:
+    """value ± error; what rounding alone can cause, on the scale of ``unit``, is not shown."""
+    if error > _ROUNDING * unit:
+        return format_with_error(value, error)
+    return f"{value:.5g}" if abs(value) > _ROUNDING * unit else "0"
+
+
+def _aligned(lines: list[tuple[str, ...]]) -> list[str]:
+    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+    return ["  ".join(f"{cell:<{w}}" for cell, w in zip(line, widths, strict=True)).rstrip() for line in lines]
+
+
+def _plain(row: Any) -> dict[str, Any]:
+    return {
+        name: json_number(value) if isinstance(value, float) else list(value) if isinstance(value, tuple) else value
+        for name, value in row._asdict().items()
+    }
+
+
+def measure_chain(*, seed: int = 0, input_std: float = INPUT_STD, draws: int = DRAWS) -> Chain:
+    """The chain from log N to the VICReg loss on the digits encoder, at initialization and after training with VICReg.
+
+    Prototypes are the held-out digits. Each line of either waterfall follows from the one before in the direction
+    said and for the reason named, see :func:`measure_links`; both see the same draws. Beside them: the premises, and
+    the same steps for augmented pictures as views, where information is only bounded (InfoNCE, from below).
+
+    Parameters
+    ----------
+    seed: of the network, its training and all draws; training with another seed than 0 is not kept for the next call.
+    input_std: σ of the views. Premises fail as it grows: a tenfold σ has some tenfold exit probability.
+    draws: of the pair of views, at least 2.
+
+    Raises ParameterError for a bad σ or count, LawError where a local map loses rank.
+    """
+    from itssl.networks.encoders import as_double
+
+    require_count("draws", draws, minimum=2)
+    stream(seed)
+    start = as_double(untrained_digits_encoder(seed))
+    end = digits_encoder() if seed == 0 else as_double(train_on_digits("VICReg", seed).encoder)
+    x = digits_data().test_x
+    laws = [
+        PrototypeLaw(prototypes=x, network=network, std=require_positive("input_std", input_std))
+        for network in (start, end)
+    ]
+    before, after = (_links(law, Draws.of(law, draws, seed)) for law in laws)
+    views_before, views_after = (_augmented(network, seed) for network in (start, end))
+    return Chain(
+        before=before, after=after, premises=_premises(*laws, draws=draws, seed=seed), views_before=views_before,
+        views_after=views_after, prototypes=len(x), dim=laws[0].dim, input_std=float(input_std), draws=draws, seed=seed,
+    )  # fmt: skip
+
+
+def measure_links(
+    network: Any, prototypes: SamplesLike, *, input_std: float, draws: int = DRAWS, seed: int = 0
+) -> tuple[Link, ...]:
+    r"""One waterfall: from log N to the population VICReg loss (reference, 25/25/1) of narrow noise through a network.
+
+    With C the total covariance of Z, R its correlations, W the mean of σ²A_nA_nᵀ, so that E‖Z − Z'‖² = 2 tr W:
+
+    - log N ≥ I(X;X') ≥ I(Z;X') ≥ I(Z;Z'): the views are independent given T; data processing, where X names T (up to
+      1e-6; "≈" elsewhere).
+    - *bound, best scale*: h(Z) + E log N(Z; Z', s²I) = h(Z) − (K/2) log 2πes², s² = 2 tr W/K. ≥, loses
+      E KL(p(z|z')‖N(z', s²I)).
+    - *bound, h of the law*: h(Z) + E log N(Z; Z', I) = h(Z) − (K/2) log 2π − tr W. ≥, for s is the best scale.
+    - *bound, Gaussian h*: ½ log|2πeC| for h(Z). ≤, by the negentropy. From here on no line bounds I.
+    - *Hadamard* ... *VICReg* as in :func:`itssl.evaluation.decomposition.decompose`, of the law's moments.
+
+    Parameters
+    ----------
+    network: piecewise affine, (n, D) to (n, K), K ≤ D.
+    prototypes: shape (N, D), N ≥ 2.
+
+    Raises LawError where some A_n has rank below K (Z has no density), ParameterError, NetworkError, SampleError.
+
+    >>> from itssl.networks.encoders import mlp
+    >>> x = stream(0, "prototypes").standard_normal((20, 4))
+    >>> links = measure_links(mlp((4, 32, 2), seed=0), x, input_std=1e-3)
+    >>> print(" ".join(f"{link.relation} {link.value:.2f}" for link in links[:6]).strip())
+    3.00 ≥ 3.00 ≥ 3.00 ≥ 2.94 ≥ -12.18 ≤ -2.35
+    """
+    require_count("draws", draws, minimum=2)
+    x = as_samples(prototypes, name="prototypes")
+    law = PrototypeLaw(prototypes=x, network=network, std=require_positive("input_std", input_std))
+    return _links(law, Draws.of(law, draws, seed))
+
+
+def _links(law: PrototypeLaw, draws: Draws) -> tuple[Link, ...]:
+    of_x, of_x_pair = (law.input_log_densities(x) for x in (draws.x, draws.x_pair))
+    of_z, of_z_pair = (law.log_densities(z) for z in (draws.z, draws.z_pair))
+    k, log_n, half = law.dim, math.log(len(law.prototypes)), float(np.trace(law.within))
+    cov = law.within + law.between
+    c = np.diagonal(cov)
+    entropies = -_log_mean(of_z)
+    off = ~np.eye(k, dtype=bool)
+    products, squares = np.outer(c, c)[off], np.square(cov)[off]
+    logs, hinges = 0.5 * np.log(c), -np.maximum(0, _GAMMA - np.sqrt(c + _EPS))
+    hadamard = k / 2 - half + float(logs.sum())
+    second, covariances = -0.25 * float((squares / products).sum()), -0.25 * float(squares.sum())
+    hinge = k / 2 - half + float(hinges.sum()) + covariances
+    factor = k / 2 / WEIGHTS[0]
+    loss = vicreg(normalization="reference", eps=_EPS)(ViewMoments(cov, law.between), np.eye(k))
+    share_v, share_c = factor * WEIGHTS[1] / k, 8 * factor * WEIGHTS[2] / k
+    weighed = np.array([(share_v - 1) * float(hinges.sum()), (share_c - 1) * covariances])
+    log_det = float(np.linalg.slogdet(cov)[1])
+    processed = "≥" if law.confused <= NAMED else "≈"
+    lines = [
+        ("log N", log_n, "", ("C14",), f"H(T), T uniform on {len(law.prototypes)} prototypes"),
+        ("I(X;X')", _information(of_x, of_x_pair), "≥", ("C14",), "views that are independent given T share at most T"),
+        ("I(Z;X')", _information(of_z, of_x_pair), processed, ("C08",), "data processing, Z = f(X)"),
+        (INFORMATION, _information(of_z, of_z_pair), processed, ("C08",), "data processing, Z' = f(X')"),
+        ("bound, best scale", entropies - k / 2 * (LOG_2PI + 1 + math.log(2 * half / k)), "≥", ("C08", "C09", "C10"),
+         "h(Z) + E log N(Z; Z', s²I), s² = E‖Z − Z'‖²/K: loses E KL(p(z|z')‖N(z', s²I))"),
+        ("bound, h of the law", entropies - k / 2 * LOG_2PI - half, "≥", ("C13",), "h(Z) + E log N(Z; Z', I): costs "
+         "(K/2)(s² − 1 − log s²), to which information is blind"),
+        ("bound, Gaussian h", 0.5 * log_det + k / 2 - half, "≤", ("C17",), "½ log|2πeC| for h(Z): adds the negentropy"),
+        ("Hadamard", hadamard, "≤", ("C18",), "½ Σ log C_jj for ½ log|C|: adds −½ log|R|"),
+        ("second order of log|R|", hadamard + second, "≥", ("C19", "C20"), "−¼ Σ R_ij² over i ≠ j, for ½ log|R|"),
+        ("covariance term", hadamard + covariances, direction(1 - products), ("C20",), "C_ij for R_ij; the same at "
+         f"unit variance; C_ii C_jj > 1 for {np.mean(products > 1):.0%} of the pairs"),
+        ("hinge", hinge, direction(hinges - logs), ("C21",), "−Σ max(0, 1 − √(C_jj + ε)) for ½ Σ log C_jj; "
+         f"above it for {int((hinges >= logs).sum())} of {k}"),
+        ("VICReg", k / 2 - factor * loss, direction(weighed), ("C27",), f"K/2 − {factor:.4g} · loss {loss:.6g}: "
+         f"variance weighs {share_v:.3g} and covariance {share_c:.3g} of the step before"),
+    ]  # fmt: skip
+    return _linked(lines, len(draws.x))
+
+
+def _linked(lines: list[tuple[str, Any, str, tuple[str, ...], str]], n: int) -> tuple[Link, ...]:
+    """Values with errors, and gaps with paired ones: numbers, or means over the same n draws."""
+    links: list[Link] = []
+    last = np.full(n, np.nan)
+    for name, found, relation, claims, why in lines:
+        values = np.broadcast_to(np.asarray(found, dtype=float), n)
+        value = float(values.mean()) if np.ndim(found) else float(found)
+        gap = value - links[-1].value if links else math.nan
+        gap_error = _error(values - last) if links else math.nan
+        links.append(Link(name, value, _error(values), relation, gap, gap_error, claims, why))
+        last = values
+    return tuple(links)
+
+
+def _error(values: Float[np.ndarray, " n"]) -> float:
+    return float(values.std(ddof=1) / np.sqrt(len(values))) if np.ptp(values) > 0 else 0.0
+
+
+def _log_mean(given: Float[np.ndarray, "n N"]) -> Float[np.ndarray, " n"]:
+    """log (1/N) Σ_n p(·|n)."""
+    from scipy.special import logsumexp
+
+    return np.asarray(logsumexp(given, axis=1)) - math.log(given.shape[1])
+
+
+def _information(first: Float[np.ndarray, "n N"], second: Float[np.ndarray, "n N"]) -> Float[np.ndarray, " n"]:
+    """log p(a, b)/(p(a) p(b)) of each draw, for views independent given T."""
+    return _log_mean(first + second) - _log_mean(first) - _log_mean(second)
+
+
+def _premises(before: PrototypeLaw, after: PrototypeLaw, *, draws: int, seed: int) -> tuple[Premise, ...]:
+    rows = zip(*(_rests_on(law, Draws.of(law, draws, seed)) for law in (before, after)), strict=True)
+    return tuple(
+        Premise(name, a, a_error, b, b_error, claims, why)
+        for (name, a, a_error, claims, why), (_, b, b_error, *_) in rows
+    )
+
+
+def _rests_on(law: PrototypeLaw, draws: Draws) -> list[tuple[str, float, float, tuple[str, ...], str]]:
+    from itssl.networks.encoders import embed
+    from itssl.networks.regions import activation_pattern, exit_probability
+
+    n, (k, d) = len(law.prototypes), law.local.matrix.shape[1:]
+    exits = float(exit_probability(law.network, law.prototypes, law.std**2).upper.mean())
+    off = np.square(embed(law.network, draws.x) - draws.z).sum(axis=1) / float(np.trace(law.within))
+    left = (
+        activation_pattern(law.network, draws.x) != activation_pattern(law.network, law.prototypes)[draws.labels]
+    ).any(axis=1)
+    change = np.full(len(draws.x), 0.0 if k == d else math.nan)
+    if k == d and left.any():
+        outside = PrototypeLaw(prototypes=draws.x[left], network=law.network, std=law.std)
+        change[left] = outside.log_volumes - law.log_volumes[draws.labels[left]]
+    posterior = law.log_densities(draws.z)
+    wrong = float(-np.expm1(posterior.max(axis=1) - _log_mean(posterior) - math.log(n)).mean())
+    p = min(1 - 1 / n, exits + wrong)
+    lost = -p * math.log(p) - (1 - p) * math.log1p(-p) + p * math.log(n - 1) if p > 0 else 0.0
+    return [
+        ("A2: P(n(X) ≠ T) ≤", law.confused, 0.0, ("C04", "C06"), "Σ Φ(−r/2σ) over the other prototypes, averaged"),
+        ("A1: P(exit) ≤", exits, 0.0, ("C01", "C03"), "also bounds the total variation between the law of f(X) and Z"),
+        ("E‖f(X) − Z‖²/tr W", float(off.mean()), _error(off), ("C02",), "total variation bounds no moments: measured"),
+        ("h(f(X)) − h(Z) ≤", float(change.mean()), _error(change) if k == d else math.nan, ("C07",),
+         "nats; E log|det A(X)| − E log|det A_T|, equal where outputs of different regions do not meet"),
+        ("I(f(X);f(X')) ≥", math.log(n) - 2 * lost, 0.0, ("C03", "C14"),
+         f"nats; Fano with error p ≤ {p:.3g}; at most log N = {math.log(n):.5g}"),
+    ]  # fmt: skip
+
+
+def _augmented(network: Any, seed: int, *, n: int = 2048) -> Decomposition:
+    """The steps for n pairs of augmented held-out digits; I by InfoNCE, which bounds it from below.
+
+    Cosine critic, embeddings centered by the mean of the training pictures; the temperature is chosen on one half of
+    the pairs, the bound is that of the other.
+    """
+    import torch
+
+    from itssl.networks.encoders import embed, torch_generator
+    from itssl.networks.views import AffineViews
+
+    x = digits_data().test_x
+    x = x[stream(seed, "pictures of the chain").integers(len(x), size=n)]
+    views = AffineViews()(torch.tensor(x), torch_generator(seed, "views of the chain"))
+    a, b = (embed(network, view.numpy()) for view in views)
+    center = embed(network, digits_data().train_x).mean(axis=0)
+    u, v = ((z - center) / np.linalg.norm(z - center, axis=1, keepdims=True) for z in (a, b))
+    first, rest = slice(n // 2), slice(n // 2, n)
+    chosen = max(TEMPERATURES, key=lambda tau: float(_infonce(u[first], v[first], tau).mean()))
+    found = _infonce(u[rest], v[rest], chosen)
+    bound = Estimate(
+        value=float(found.mean()), standard_error=_error(found), n=len(found), bias=Bias.LOWER,
+        method=f"InfoNCE, cosine, τ = {chosen:g}",
+    )  # fmt: skip
+    return decompose(a, b, normalization="reference", information=bound)
+
+
+def _infonce(u: Samples, v: Samples, temperature: float) -> Float[np.ndarray, " n"]:
+    """log n + log softmax of the positive, in the mean of both directions, by row."""
+    from scipy.special import logsumexp
+
+    scores = u @ v.T / temperature
+    partition = np.asarray(logsumexp(scores, axis=0)) / 2 + np.asarray(logsumexp(scores, axis=1)) / 2
+    return np.diagonal(scores) - partition + math.log(len(u))
