@@ -6,6 +6,7 @@ from . import collapse as collapse
 from . import conditional_density as conditional_density
 from . import convergence as convergence
 from . import decomposition as decomposition
+from . import generalization as generalization
 from . import information_bound as information_bound
 from . import normality as normality
 from . import observed_runs as observed_runs
@@ -13,12 +14,15 @@ from . import overlap as overlap
 from . import paired as paired
 from . import probe_runs as probe_runs
 from . import probes as probes
+from . import rademacher as rademacher
 from . import spectrum as spectrum
 from . import view_pairs as view_pairs
 from .collapse import CollapseReport as CollapseReport
 from .collapse import collapse_report as collapse_report
 from .decomposition import Decomposition as Decomposition
 from .decomposition import decompose as decompose
+from .generalization import GeneralizationBound as GeneralizationBound
+from .generalization import generalization_bound as generalization_bound
 from .information_bound import InformationBound as InformationBound
 from .paired import PairedDifference as PairedDifference
 from .paired import paired_difference as paired_difference
