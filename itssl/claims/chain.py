@@ -259,8 +259,8 @@ def measure_links(
     >>> from itssl.networks.encoders import mlp
     >>> x = stream(0, "prototypes").standard_normal((20, 4))
     >>> links = measure_links(mlp((4, 32, 2), seed=0), x, input_std=1e-3)
-    >>> print(" ".join(f"{link.relation} {link.value:.2f}" for link in links[:6]).strip())
-    3.00 ≥ 3.00 ≥ 3.00 ≥ 2.94 ≥ -12.18 ≤ -2.35
+    >>> print(" ".join(f"{link.relation} {link.value:.2f}" for link in links[:7]).strip())
+    3.00 ≥ 3.00 ≥ 3.00 ≥ 3.00 ≥ 1.84 ≥ -10.17 ≤ 0.25
     """
     require_count("draws", draws, minimum=2)
     x = as_samples(prototypes, name="prototypes")

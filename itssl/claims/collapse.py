@@ -103,8 +103,9 @@ NORMAL = World(name="128 normal rows in R^64", make=lambda: partial(_normal, 128
     tolerance=ROUNDING,
     reference=REFERENCE,
     formula=(
-        r"\frac{\lVert \nabla \frac{1}{2} \log \lvert I + \beta C \rvert \rVert}{\lVert \nabla v \rVert} = "
-        r"\frac{K \beta \sqrt{s^2 + \varepsilon}}{1 + \beta s^2}, \quad C = s^2 I"
+        r"\frac{K \beta \sqrt{\min_j C_{jj} + \varepsilon}}{1 + \beta \lambda_{\max}} \le "
+        r"\frac{\lVert \nabla \frac{1}{2} \log \lvert I + \beta C \rvert \rVert}{\lVert \nabla v \rVert} \le "
+        r"\frac{K \beta \sqrt{\max_j C_{jj} + \varepsilon}}{1 + \beta \lambda_{\min}}"
     ),
     worlds=(
         ISOTROPIC,

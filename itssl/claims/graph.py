@@ -82,7 +82,10 @@ def around(graph: "networkx.DiGraph", id: str) -> "networkx.DiGraph":
 
     require_known("claim", id, graph)
     kept = {id} | networkx.ancestors(graph, id) | networkx.descendants(graph, id)
-    return graph.subgraph(n for n in graph if n in kept)
+    part = networkx.DiGraph()
+    part.add_nodes_from((n, node) for n, node in graph.nodes.items() if n in kept)
+    part.add_edges_from((a, b) for a, b in graph.edges if {a, b} <= kept)
+    return part
 
 
 def by_section(graph: "networkx.DiGraph") -> dict[str, list[str]]:
