@@ -27,5 +27,4 @@ def test_where_a_bound_is_tight_some_part_is_nearly_an_equality(made):
     values = [made(world, stream(0, "tightness", made.id, i)).values() for i in range(4)]
     gaps = np.array([left - right for left, right in values])
     room = gaps if made.relation is Relation.AT_LEAST else -gaps
-    error = room.std(axis=0, ddof=1) / np.sqrt(len(room))
-    assert (room.mean(axis=0) - 4 * error).min() <= NEARLY
+    assert room.mean(axis=0).min() <= NEARLY
