@@ -244,10 +244,7 @@ EMBEDDINGS = World(
     r" \sum_k \pi_k \lVert\mu_k - \bar{x}\rVert^2 \le \sum_i \max(0, \lambda_i - \sigma^2)",
     worlds=(
         LINE,
-        PLANE,
-        World(
-            name="normal law of variances 1 and 0.97", make=lambda: _normal_law(1.0, 0.97, nodes=16), level="default"
-        ),
+        World(name="normal law of variances 1 and 0.97", make=lambda: _normal_law(1.0, 0.97, nodes=16)),
         SAMPLE,
         World(name="pixels of 400 digits", make=lambda: _some(digits_data().train_x, 400), level="default"),
         EMBEDDINGS,
@@ -255,7 +252,7 @@ EMBEDDINGS = World(
     first_look=2,
 )
 def fitted_centers_collapse_above_largest_variance(world: Draw, rng: np.random.Generator) -> Sides:
-    r"""Mixture centers fitted at width σ² collapse iff σ² > λ_max(Cov X); if inputs are trained too, everything does.
+    r"""Mixture centers of fixed variance σ² collapse iff σ² > λ_max(Cov X); if inputs are trained too, everything does.
 
     Fixed inputs, equal weights, EM (gradient ascent at rate σ²/π_k). All centers at the mean are stationary, and a step
     takes a deviation v_k to C(v_k − v̄)/σ² [1]. Below λ = λ_max, collapse is unstable: centers ±t e₁ have a mean
