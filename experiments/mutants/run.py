@@ -189,10 +189,11 @@ run = experiment(HERE, cells=cells, measure=measure, summarize=summarize, draw=d
 
 
 def judged(quick: bool, out: Path | None, **options: Any) -> None:
-    """Run; exit status 1 where a mutant survived or a detector fails without one."""
+    """Run, and write table.md too; exit status 1 where a mutant survived or a detector fails without one."""
     place = out or (HERE / "quick" if quick else HERE)
     run.callback(quick=quick, out=place, **options)  # pyright: ignore[reportOptionalCall]
     found = json.loads((place / "findings.json").read_text())["findings"]
+    (place / "table.md").write_text("\n".join(found["table"]) + "\n")
     for what in ("survivors", "detectors that fail without a mutant"):
         if found[what]:
             raise click.ClickException(f"{what}: {'; '.join(found[what])}")
