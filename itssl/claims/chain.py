@@ -4,7 +4,8 @@ The law is the data model: T uniform on N prototypes x_n, two views X, X' | T = 
 While X stays in the region of its prototype, where f(x) = A_n x + b_n, f(X) | T = n is N(f(x_n), σ²A_nA_nᵀ). Z is drawn
 from the mixture of these, which the law of f(X) is up to its certificate in total variation. All densities and moments
 of Z are known, hence all information; for augmented pictures, the views of training, they are not. Z is a function of X
-where X names T (A2); else it knows T better than X does, by at most H(T|X).
+where X names T (A2); else it knows T better than X does, by at most H(T|X). Networks are exact maps here (float64): the
+noise is far below what float32 resolves in an output.
 
 Information of the network itself is bounded by Fano's inequality [1]: f(X) names T with an error of at most
 p = P(exit) + E(1 − max_n P(n|Z)), so log N − 2(h₂(p) + p log(N − 1)) ≤ I(f(X); f(X')) ≤ log N, h₂ the binary entropy.
@@ -14,20 +15,19 @@ References
 [1] T. Cover, J. Thomas (2006). Elements of Information Theory, 2nd edition. Wiley.
 """
 
-import html
 import math
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
 from itssl.arrays import Samples, SamplesLike, as_samples, stream
-from itssl.choices import require_count, require_known, require_positive
+from itssl.choices import require_count, require_positive
+from itssl.claims.chain_answer import INFORMATION, Chain, Link, Quantity
+from itssl.claims.labeled_populations import Population
 from itssl.claims.prototype_law import Draws, PrototypeLaw
 from itssl.claims.worlds import digits_data, digits_encoder, train_on_digits, untrained_digits_encoder
-from itssl.estimate import Bias, Estimate, format_with_error, json_number
-from itssl.estimators.trust import require_pandas
+from itssl.estimate import Bias, Estimate
 from itssl.evaluation.bound_surrogates import direction
 from itssl.evaluation.decomposition import Decomposition, decompose
 from itssl.kernels.linalg import LOG_2PI
@@ -37,175 +37,20 @@ from itssl.objectives.view_moments import ViewMoments
 
 INPUT_STD = 1e-5
 """σ in units of a pixel's range: the widest power of ten at which 99 % of the noise stays in its region on digits."""
-INFORMATION = "I(Z;Z')"
 NAMED = 1e-6
 """The largest probability of a wrong prototype at which X is said to name its own."""
 DRAWS = 1024
 TEMPERATURES = (0.01, 0.03, 0.1, 0.3, 1.0)
 _GAMMA, _EPS = 1.0, 1e-4
-_ROUNDING = 2**12 * float(np.finfo(float).eps)
-"""What sums of some thousand terms may lose, relative to the result."""
-
-
-class Link(NamedTuple):
-    """One line of the chain. ``relation`` stands between the value before and ``value``; ``gap`` = value − that.
-
-    Errors are those of the draws, of a gap paired; what is a closed form of the law has none. ``claims`` say why the
-    relation holds: "≥" and "≤" always, "≈" where the law decides.
-    """
-
-    name: str
-    value: float
-    standard_error: float
-    relation: str
-    gap: float
-    gap_error: float
-    claims: tuple[str, ...]
-    why: str
-
-
-class Premise(NamedTuple):
-    """What the chain rests on, as a number for the network before training and after."""
-
-    name: str
-    before: float
-    before_error: float
-    after: float
-    after_error: float
-    claims: tuple[str, ...]
-    why: str
-
-
-@dataclass(frozen=True, kw_only=True, repr=False)
-class Chain:
-    """The chain of one network at initialization and after training, in nats. Made by :func:`measure_chain`."""
-
-    before: tuple[Link, ...]
-    after: tuple[Link, ...]
-    premises: tuple[Premise, ...]
-    views_before: Decomposition
-    """The same steps for augmented held-out pictures, the views of training, where I is estimated."""
-    views_after: Decomposition
-    prototypes: int
-    dim: int
-    input_std: float
-    draws: int
-    seed: int
-
-    def __bool__(self) -> bool:
-        raise TypeError("a Chain has no truth value; see .before and .after")
-
-    def __getitem__(self, name: str) -> tuple[Link, Link]:
-        """The links of this name before and after training. Raises UnknownNameError for another."""
-        known = {a.name: (a, b) for a, b in zip(self.before, self.after, strict=True)}
-        require_known("name", name, known)
-        return known[name]
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What the numbers say, in sentences."""
-        moved = {a.name: b.value - a.value for a, b in zip(self.before, self.after, strict=True)}
-        return (
-            f"training changes {INFORMATION} by {moved[INFORMATION]:+.2f} nats and the last line by "
-            f"{moved['VICReg']:+.2f}",
-            f"it changes the bound with the h of the law by {moved['bound, h of the law']:+.2f}, with the Gaussian h "
-            f"by {moved['bound, Gaussian h']:+.2f}",
-            f"at a tenth of σ that bound is {self.dim} log 10 = {self.dim * math.log(10):.4g} nats lower, the gap to "
-            "the Gaussian h as much larger, and no information changes",
-            "with augmented pictures as views the last line changes by "
-            f"{self.views_after['VICReg'].value - self.views_before['VICReg'].value:+.3g}; InfoNCE finds "
-            f"{self.views_before['information'].value:.3g} nats before and {self.views_after['information'].value:.3g} "
-            f"after, of at most log {self.prototypes} = {math.log(self.prototypes):.3g}",
-        )
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain numbers and strings, ready for JSON."""
-        views = {"before": self.views_before, "after": self.views_after}
-        return {
-            "before": [_plain(link) for link in self.before],
-            "after": [_plain(link) for link in self.after],
-            "premises": [_plain(premise) for premise in self.premises],
-            "views": {when: [_plain(step) for step in found.steps] for when, found in views.items()},
-            "prototypes": self.prototypes, "dim": self.dim, "input_std": self.input_std, "draws": self.draws,
-            "seed": self.seed, "units": "nats", "notes": list(self.notes),
-        }  # fmt: skip
-
-    def to_pandas(self) -> Any:
-        """The links as a DataFrame, those before training first. Needs pandas."""
-        rows = [(when, *link) for when, links in self._both for link in links]
-        return require_pandas().DataFrame(rows, columns=["when", *Link._fields])
-
-    def __str__(self) -> str:
-        lines = [("", "before", "gap", "after", "gap", "claims"), *self._cells()]
-        table = _aligned(lines)
-        rests = [("rests on", "before", "after", "claims")] + [
-            (p.name, _number(p.before, p.before_error), _number(p.after, p.after_error), ", ".join(p.claims))
-            for p in self.premises
-        ]
-        return "\n".join([self._title(), *table, "", *_aligned(rests), "", *(f"- {note}" for note in self.notes)])
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        heads = ("step", "before", "gap", "after", "gap", "claims", "why")
-        whys = [link.why for link in self.after]
-        rows = [(*cells, why) for cells, why in zip(self._cells(), whys, strict=True)]
-        body = "".join(f"<tr>{''.join(f'<td>{html.escape(c)}</td>' for c in row)}</tr>" for row in rows)
-        head = "".join(f"<th>{name}</th>" for name in heads)
-        notes = "".join(f"<li>{html.escape(note)}</li>" for note in self.notes)
-        return f"<table><caption>{html.escape(self._title())}</caption><tr>{head}</tr>{body}</table><ul>{notes}</ul>"
-
-    @property
-    def _both(self) -> tuple[tuple[str, tuple[Link, ...]], ...]:
-        return ("before", self.before), ("after", self.after)
-
-    def _cells(self) -> list[tuple[str, ...]]:
-        return [
-            (f"{_signs(a, b)} {a.name}".strip(), *_amounts(a), *_amounts(b), ", ".join(b.claims))
-            for a, b in zip(self.before, self.after, strict=True)
-        ]
-
-    def _title(self) -> str:
-        return (
-            f"From log N to VICReg (reference) before and after training, nats: {self.prototypes} held-out digits, "
-            f"σ = {self.input_std:g}, K = {self.dim}, {self.draws} draws"
-        )
-
-
-def _signs(a: Link, b: Link) -> str:
-    return a.relation if a.relation == b.relation else f"{a.relation}/{b.relation}"
-
-
-def _amounts(link: Link) -> tuple[str, str]:
-    gap = "" if math.isnan(link.gap) else _number(link.gap, link.gap_error, unit=max(1.0, abs(link.value)))
-    return _number(link.value, link.standard_error), gap if gap in ("", "0") or gap[0] == "-" else f"+{gap}"
-
-
-def _number(value: float, error: float, *, unit: float = 1.0) -> str:
-    """value ± error; what rounding alone can cause, on the scale of ``unit``, is not shown."""
-    if error > _ROUNDING * unit:
-        return format_with_error(value, error)
-    return f"{value:.5g}" if abs(value) > _ROUNDING * unit else "0"
-
-
-def _aligned(lines: list[tuple[str, ...]]) -> list[str]:
-    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
-    return ["  ".join(f"{cell:<{w}}" for cell, w in zip(line, widths, strict=True)).rstrip() for line in lines]
-
-
-def _plain(row: Any) -> dict[str, Any]:
-    return {
-        name: json_number(value) if isinstance(value, float) else list(value) if isinstance(value, tuple) else value
-        for name, value in row._asdict().items()
-    }
 
 
 def measure_chain(*, seed: int = 0, input_std: float = INPUT_STD, draws: int = DRAWS) -> Chain:
     """The chain from log N to the VICReg loss on the digits encoder, at initialization and after training with VICReg.
 
     Prototypes are the held-out digits. Each line of either waterfall follows from the one before in the direction
-    said and for the reason named, see :func:`measure_links`; both see the same draws. Beside them: the premises, and
-    the same steps for augmented pictures as views, where information is only bounded (InfoNCE, from below).
+    said and for the reason named, see :func:`measure_links`; both see the same draws. Beside them: the premises; the
+    bound on the error of a probe that is said to follow; and the same steps for augmented pictures as views, where
+    information is only bounded (InfoNCE, from below).
 
     Parameters
     ----------
@@ -229,7 +74,8 @@ def measure_chain(*, seed: int = 0, input_std: float = INPUT_STD, draws: int = D
     before, after = (_links(law, Draws.of(law, draws, seed)) for law in laws)
     views_before, views_after = (_augmented(network, seed) for network in (start, end))
     return Chain(
-        before=before, after=after, premises=_premises(*laws, draws=draws, seed=seed), views_before=views_before,
+        before=before, after=after, premises=_premises(*laws, draws=draws, seed=seed),
+        consequences=_probes(start, end, draws=draws, seed=seed), views_before=views_before,
         views_after=views_after, prototypes=len(x), dim=laws[0].dim, input_std=float(input_std), draws=draws, seed=seed,
     )  # fmt: skip
 
@@ -339,10 +185,10 @@ def _information(first: Float[np.ndarray, "n N"], second: Float[np.ndarray, "n N
     return _log_mean(first + second) - _log_mean(first) - _log_mean(second)
 
 
-def _premises(before: PrototypeLaw, after: PrototypeLaw, *, draws: int, seed: int) -> tuple[Premise, ...]:
+def _premises(before: PrototypeLaw, after: PrototypeLaw, *, draws: int, seed: int) -> tuple[Quantity, ...]:
     rows = zip(*(_rests_on(law, Draws.of(law, draws, seed)) for law in (before, after)), strict=True)
     return tuple(
-        Premise(name, a, a_error, b, b_error, claims, why)
+        Quantity(name, a, a_error, b, b_error, claims, why)
         for (name, a, a_error, claims, why), (_, b, b_error, *_) in rows
     )
 
@@ -374,6 +220,23 @@ def _rests_on(law: PrototypeLaw, draws: Draws) -> list[tuple[str, float, float, 
         ("I(f(X);f(X')) ≥", math.log(n) - 2 * lost, 0.0, ("C03", "C14"),
          f"nats; Fano with error p ≤ {p:.3g}; at most log N = {math.log(n):.5g}"),
     ]  # fmt: skip
+
+
+def _probes(start: Any, end: Any, *, draws: int, seed: int) -> tuple[Quantity, ...]:
+    """Minimum-norm probes of the representation (before the projector), both networks on the same rows and pairs."""
+    from itssl.networks.encoders import embed
+
+    data = digits_data()
+    populations = [Population(z=embed(f.get_submodule("encoder"), data.test_x), y=data.test_y) for f in (start, end)]
+    a, b = (population.bound(draws, draws, stream(seed, "probes of the chain")) for population in populations)
+    assert a.error is not None
+    assert b.error is not None
+    return (
+        Quantity("E‖W_S f(x) − y‖", a.error.value, 0.0, b.error.value, 0.0, ("C39",),
+                 f"over all held-out digits, W_S from {draws} draws with labels; 1 for W = 0"),
+        Quantity("that ≤", a.total.value, a.total.standard_error, b.total.value, b.total.standard_error, ("C39",),
+                 f"the bound of {draws} pairs of a class, at 95 %; it says nothing from 1 on"),
+    )  # fmt: skip
 
 
 def _augmented(network: Any, seed: int, *, n: int = 2048) -> Decomposition:

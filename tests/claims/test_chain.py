@@ -15,7 +15,8 @@ from torch import nn
 from itssl.arrays import stream
 from itssl.choices import ParameterError, UnknownNameError
 from itssl.claims import chain as chain_module
-from itssl.claims.chain import Chain, Link, measure_chain, measure_links
+from itssl.claims.chain import measure_chain, measure_links
+from itssl.claims.chain_answer import Chain, Link
 from itssl.claims.claim import claims
 from itssl.claims.information_bound import Prototypes
 from itssl.claims.prototype_law import Draws, PrototypeLaw
@@ -236,9 +237,9 @@ def test_both_networks_are_measured_in_the_same_way(small: Chain) -> None:
 
 
 def test_reasons_are_claims(small: Chain) -> None:
-    named = {id for row in (*small.before, *small.after, *small.premises) for id in row.claims}
-    assert named <= set(claims())
-    assert all(row.claims and row.why for row in (*small.before, *small.after, *small.premises))
+    rows = (*small.before, *small.after, *small.premises, *small.consequences)
+    assert {id for row in rows for id in row.claims} <= set(claims())
+    assert all(row.claims and row.why for row in rows)
 
 
 def test_views_of_training_are_decomposed_with_a_lower_bound_of_information(small: Chain) -> None:
@@ -247,6 +248,13 @@ def test_views_of_training_are_decomposed_with_a_lower_bound_of_information(smal
         assert views.information.value <= math.log(views.information.n)
         assert views.normalization == "reference"
         assert [step.name for step in views.steps[2:]] == NAMES[6:]
+
+
+def test_consequences_are_the_bound_and_the_error_it_bounds(small: Chain) -> None:
+    error, bound = small.consequences
+    assert 0 < error.before < bound.before
+    assert 0 < error.after < bound.after
+    assert "C39" in error.claims
 
 
 def test_infonce_is_that_of_the_objectives() -> None:
