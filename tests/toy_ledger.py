@@ -5,10 +5,15 @@ from dataclasses import replace
 import pytest
 from toy_claims import register, toy
 
+from itssl.arrays import stream
+from itssl.claims.chain import measure_links
+from itssl.claims.chain_answer import Chain, Quantity
 from itssl.claims.claim import Assumption
 from itssl.claims.ledger import Ledger, plan, run
 from itssl.claims.stated_values import Comparison
 from itssl.estimate import Bias, Estimate
+from itssl.evaluation.decomposition import decompose
+from itssl.networks.encoders import mlp
 
 SCRIPT = "<script>document.title='run'</script>"
 HANDLER = '"><img src=x onerror="document.title=\'run\'">'
@@ -48,3 +53,20 @@ def _comparison(
         claim="T1", quantity=quantity, stated=stated, rounding=0.05, measured=None if agrees is None else measured,
         allowed=0.054, agrees=agrees, disputed=disputed, note=note, units="nats", seconds=0.1, seed=0,
     )  # fmt: skip
+
+
+def toy_chain() -> Chain:
+    """The chain of a small network of random weights and another; what is said to follow is made up."""
+    rng = stream(0, "toy chain")
+    x = rng.standard_normal((20, 4))
+    before, after = (measure_links(mlp((4, 32, 2), seed=seed), x, input_std=1e-3, draws=64) for seed in (0, 1))
+    views = decompose(x, x + rng.standard_normal(x.shape), normalization="reference")
+    return Chain(
+        before=before, after=after, premises=(_quantity("I(f(X);f(X')) ≥", 2.9),),
+        consequences=(_quantity("that ≤", 3.0),), views_before=views, views_after=views, prototypes=20, dim=2,
+        input_std=1e-3, draws=64, seed=0,
+    )  # fmt: skip
+
+
+def _quantity(name: str, value: float) -> Quantity:
+    return Quantity(name, value, 0.0, value / 2, 0.1, ("C08", "T1"), f"made up, {SCRIPT}")

@@ -9,8 +9,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from itssl.claims.ledger import Ledger
+from itssl.reports.derivation import chain_section, graph_section
 from itssl.reports.forest import MARKS, mark
-from itssl.reports.pictures import pictures
 from itssl.reports.sections import choices, comparisons, errors_elsewhere, sections
 from itssl.reports.tables import failure_text
 
@@ -30,6 +30,7 @@ def render_page(ledger: Ledger) -> str:
         lstrip_blocks=True,
     )  # fmt: skip
     script, found = _source("page.js"), sections(ledger)
+    known = [c["claim"].id for c in found]
     return environment.get_template("page.html.j2").render(
         ledger=ledger,
         style=Markup(_source("page.css")),
@@ -37,7 +38,9 @@ def render_page(ledger: Ledger) -> str:
         script_hash=f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}",
         failures=failure_text(ledger),
         claims=found,
-        pictures=pictures(ledger),
+        chain=chain_section(ledger.chain),
+        graph=graph_section(known),
+        known=known,
         choices=choices(found),
         comparisons=comparisons(ledger),
         errors=errors_elsewhere(ledger),

@@ -22,7 +22,7 @@ def sections(ledger: Ledger) -> list[dict[str, Any]]:
     """A dictionary for each claim that took part, in the order of the claims."""
     groups = by_claim(ledger)
     failures = set(map(id, ledger.failures))
-    return [_section(ledger, name, answers, set(groups), failures) for name, answers in groups.items()]
+    return [_section(ledger, name, answers, failures) for name, answers in groups.items()]
 
 
 def choices(sections: list[dict[str, Any]]) -> dict[str, list[tuple[str, str]]]:
@@ -63,9 +63,7 @@ def _comparison(c: Comparison, linked: bool) -> dict[str, Any]:
     }
 
 
-def _section(
-    ledger: Ledger, name: str, answers: list[Verdict | CellError], known: set[str], failures: set[int]
-) -> dict[str, Any]:
+def _section(ledger: Ledger, name: str, answers: list[Verdict | CellError], failures: set[int]) -> dict[str, Any]:
     claim = claims()[name]
     verdicts = [a for a in answers if isinstance(a, Verdict)]
     errors = [_error(a, claim) for a in answers if isinstance(a, CellError)]
@@ -88,7 +86,6 @@ def _section(
         "command": command(ledger, name),
         "seconds": sum(v.seconds for v in verdicts),
         "used_by": [c.id for c in claims().values() if name in c.uses],
-        "known": known,
     }
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from toy_claims import register, toy
-from toy_ledger import HANDLER, SCRIPT, toy_ledger
+from toy_ledger import HANDLER, SCRIPT, toy_chain, toy_ledger
 
 from itssl.claims.cells import StatedCell
 from itssl.claims.claim import claims
@@ -147,6 +147,21 @@ def test_errors_of_what_is_no_claim_are_shown(ledger: Ledger) -> None:
     error = replace(ledger.errors[0], cell=StatedCell("C07", "h(|X|), X ~ N(0, I_2)"), message="<lost>")
     page = render_page(replace(ledger, errors=(error,)))
     assert "stated value &#39;C07: h(|X|), X ~ N(0, I_2)&#39; raised &lt;lost&gt;" in page
+
+
+def test_the_derivation_is_shown_with_links_to_what_is_on_the_page(ledger: Ledger) -> None:
+    chain = toy_chain()
+    page = render_page(replace(ledger, chain=chain))
+    parsed = _parsed(page)
+    (image,) = [p for p in parsed.pictures if "alt" in p]
+    assert chain.title in (image["alt"] or "")
+    assert SCRIPT not in page
+    rows = [re.sub(r"\s+", " ", row) for row in parsed.rows]
+    (floor,) = [row for row in rows if row.startswith(chain.premises[0].name)]
+    assert f"2.91.45 ± 0.10made up, {SCRIPT} C08, T1" in floor
+    assert 'C08, <a href="#T1">T1</a>' in page
+    for text in (*chain.notes, *(link.why for link in chain.after)):
+        assert text in html.unescape(page)
 
 
 def test_every_picture_is_described(ledger: Ledger) -> None:

@@ -3,11 +3,12 @@
 import re
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from toy_ledger import SCRIPT, toy_ledger
+from toy_ledger import SCRIPT, toy_chain, toy_ledger
 
 from itssl.claims.ledger import Ledger
 from itssl.reports.page import write_page
@@ -35,7 +36,7 @@ def browser() -> Iterator[Any]:
 @pytest.fixture(scope="module")
 def ledger() -> Iterator[Ledger]:
     with pytest.MonkeyPatch.context() as monkeypatch:
-        yield toy_ledger(monkeypatch)
+        yield replace(toy_ledger(monkeypatch), chain=toy_chain())
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +101,9 @@ def test_filters_by_text_kind_outcome_and_section(page: Any) -> None:
 def test_sorts_by_every_column_with_the_keyboard(page: Any, ledger: Ledger) -> None:
     values = {f"{v.claim} {v.control or v.world}": v for v in ledger.verdicts}
     headers = page.locator("#verdicts thead th")
+    for _ in range(2):  # the check that raised comes first
+        headers.nth(0).get_by_role("button").press("Space")
+    assert _shown(page, 0) == sorted(_shown(page, 0), reverse=True)
     for column, key in ((4, "gap"), (6, "replicates"), (7, "seconds")):
         for direction, words in ((1, "ascending"), (-1, "descending")):
             headers.nth(column).get_by_role("button").press("Enter")
@@ -111,8 +115,6 @@ def test_sorts_by_every_column_with_the_keyboard(page: Any, ledger: Ledger) -> N
             numbers = [direction * (x.value if key == "gap" else x) for x in found]
             assert numbers == sorted(numbers)
     assert page.locator("#verdicts th[aria-sort]").count() == 1
-    headers.nth(0).get_by_role("button").press("Space")
-    assert _shown(page, 0) == sorted(_shown(page, 0))
     page.get_by_label("contains").fill("T1")
     assert len(_shown(page, 0)) == 3  # sorted rows are still filtered
 
@@ -156,7 +158,7 @@ def test_nothing_is_wider_than_the_screen_or_the_paper(page: Any, width: int | s
         page.emulate_media(media="print")
     assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
     if width == "print":  # nothing scrolls on paper, and no form is filled in there
-        wider = """() => [...document.querySelectorAll(".scroll, .formula, section")]
+        wider = """() => [...document.querySelectorAll(".window, .formula, section")]
           .filter((e) => e.scrollWidth > e.clientWidth).map((e) => e.outerHTML.slice(0, 200))"""
         assert page.evaluate(wider) == []
         assert not page.locator("#filters").is_visible()
