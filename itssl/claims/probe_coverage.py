@@ -64,6 +64,7 @@ TEN = _gaussians(10)
         ),
     ),
     uses=("C39",),
+    first_look=16,
     max_replicates=128,
     formula=r"\frac{d \log Q_m}{d \log m} = \frac{d \log Q_n}{d \log n} = -\frac{1}{2}, \quad"
     r" \arg \max_n c(n) = d",
@@ -183,7 +184,7 @@ class Flawed:
     flaw: Flaw
     share: float = 1.0
     """Of the rows of S that are among the x⁺, or of labels drawn at random."""
-    repeats: int = 4
+    repeats: int = 2
 
     def bounds(self, flaw: Flaw, rng: np.random.Generator) -> list[GeneralizationBound]:
         return [self._bound(flaw, rng) for _ in range(self.repeats)]
@@ -239,6 +240,7 @@ SAME = _flawed("S and the pairs the same rows", 20, 20, "the same rows")
             level="default",
         ),
     ),
+    first_look=16,
     uses=("C39",),
 )
 def the_core_covers_as_often_when_hypotheses_fail(world: Flawed, rng: np.random.Generator) -> Sides:
