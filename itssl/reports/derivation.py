@@ -77,6 +77,7 @@ def _gap(link: Link) -> str:
 
 def _number(value: float, error: float, scale: float = 0.0) -> str:
     """value ± error; an error that is only that of rounding, on the scale of the numbers themselves, is left out."""
-    if error > _DIGITS * max(1.0, abs(value), scale):
-        return format_with_error(value, error)
-    return f"{value:.5g}"
+    if error <= _DIGITS * max(1.0, abs(value), scale):
+        return f"{value:.5g}"
+    text = format_with_error(value, error)
+    return text if len(text) <= 20 else f"{value:.3g} ± {error:.1g}"

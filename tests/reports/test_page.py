@@ -132,7 +132,8 @@ def test_uses_are_linked_both_ways(ledger: Ledger) -> None:
 
 
 def test_stated_values_say_whether_they_agree_and_why_not(ledger: Ledger) -> None:
-    rows = [re.sub(r"\s+", " ", row) for row in _parsed(render_page(ledger)).rows]
+    page = render_page(ledger)
+    rows = [re.sub(r"\s+", " ", row) for row in _parsed(page).rows]
     agrees, disputed, wrong, elsewhere = (row for row in rows if re.match("T1(a mean|<script|another|costly)", row))
     assert "1.5023 ± 0.0011" in agrees
     assert "0.054" in agrees
@@ -141,6 +142,9 @@ def test_stated_values_say_whether_they_agree_and_why_not(ledger: Ledger) -> Non
     assert disputed.endswith(HANDLER)
     assert "disagrees it is <wrong>" in wrong
     assert "not run here measured elsewhere" in elsewhere
+    looks = {"good": "agrees", "open": "disagrees, as known", "bad": "disagrees"}
+    for look, word in looks.items():
+        assert page.count(f'<span class="verdict {look}">{word}</span>') == 1
 
 
 def test_errors_of_what_is_no_claim_are_shown(ledger: Ledger) -> None:
