@@ -40,6 +40,23 @@ def test_claim_and_control():
     assert made.title == "The mean is the world's number."
 
 
+def test_every_replicate_draws_anew():
+    drawn = []
+
+    @claim("T02", relation=Relation.EQUAL, margin=1.0, worlds=(WORLD,),
+           reference=Reference(authors="A", title="T", year=2000))  # fmt: skip
+    def draws(world, rng):
+        """The mean is the world's number."""
+        drawn.append(rng.normal())
+        return Sides(left=drawn[-1], right=world)
+
+    itssl.check(draws)
+    assert len(set(drawn)) == len(drawn) >= 32
+    drawn.clear()
+    itssl.check_equality(lambda rng: drawn.append(rng.normal()) or drawn[-1], 0.0, margin=1.0)
+    assert len(set(drawn)) == len(drawn) >= 32
+
+
 def test_verdicts_repeat_with_the_seed():
     made = toy()
     assert itssl.check(made, seed=3).gap.value == itssl.check(made, seed=3).gap.value
