@@ -80,16 +80,15 @@ class Chain:
     @property
     def notes(self) -> tuple[str, ...]:
         """What the numbers say, in sentences."""
-        moved = {a.name: b.value - a.value for a, b in zip(self.before, self.after, strict=True)}
+        moved = {a.name: _change(b.value - a.value) for a, b in zip(self.before, self.after, strict=True)}
         return (
-            f"training changes {INFORMATION} by {moved[INFORMATION]:+.2f} nats and the last line by "
-            f"{moved['VICReg']:+.2f}",
-            f"it changes the bound with the h of the law by {moved['bound, h of the law']:+.2f}, with the Gaussian h "
-            f"by {moved['bound, Gaussian h']:+.2f}",
+            f"training changes {INFORMATION} by {moved[INFORMATION]} nats and the last line by {moved['VICReg']}",
+            f"it changes the bound with the h of the law by {moved['bound, h of the law']}, with the Gaussian h by "
+            f"{moved['bound, Gaussian h']}",
             f"at a tenth of σ that bound is {self.dim} log 10 = {self.dim * math.log(10):.4g} nats lower, the gap to "
             "the Gaussian h as much larger, and no information changes",
             "with augmented pictures as views the last line changes by "
-            f"{self.views_after['VICReg'].value - self.views_before['VICReg'].value:+.3g}; InfoNCE finds "
+            f"{_change(self.views_after['VICReg'].value - self.views_before['VICReg'].value)}; InfoNCE finds "
             f"{self.views_before['information'].value:.3g} nats before and {self.views_after['information'].value:.3g} "
             f"after, of at most log {self.prototypes} = {math.log(self.prototypes):.3g}",
             f"the bound on the error of a probe is {self.consequences[-1].before:.3g} before and "
@@ -160,6 +159,11 @@ class Chain:
             f"From log N to VICReg (reference) before and after training, nats: {self.prototypes} held-out digits, "
             f"σ = {self.input_std:g}, K = {self.dim}, {self.draws} draws"
         )
+
+
+def _change(value: float) -> str:
+    """With its sign, to a hundredth; what rounds to zero has none."""
+    return f"{value:+.2f}" if abs(value) >= 0.005 else "0"
 
 
 def _signs(a: Link, b: Link) -> str:

@@ -277,6 +277,7 @@ def test_forms_say_the_same(small: Chain) -> None:
         assert f"{link.relation} {link.name}".strip() in text
     for note in small.notes:
         assert note in text
+    assert small.notes[0].startswith("training changes I(Z;Z') by 0 nats and the last line by ")
     assert page.count("<tr>") == 1 + len(NAMES)
     assert "I(Z;Z&#x27;)" in page
     with pytest.raises(TypeError, match="no truth value"):
