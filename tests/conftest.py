@@ -1,7 +1,9 @@
 """Shapes and types in itssl's signatures are enforced while the tests run; under CI hypothesis repeats its examples."""
 
 import os
+from collections.abc import Iterator
 
+import pytest
 from hypothesis import settings
 from jaxtyping import install_import_hook
 
@@ -10,3 +12,11 @@ install_import_hook("itssl", "typecheck.checked")
 settings.register_profile("ci", derandomize=True)
 if os.environ.get("CI"):
     settings.load_profile("ci")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def cache_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Answers that `itssl verify` keeps while the tests run are not among the user's."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("ITSSL_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield

@@ -1,8 +1,12 @@
 """The command line: what is printed where, and with which exit status."""
 
+import contextlib
+import io
 import json
+import shlex
 import subprocess
 import sys
+import textwrap
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -15,11 +19,13 @@ from toy_claims import register, toy
 import itssl
 from itssl.claims import cells, ledger
 from itssl.claims.claim import claims
+from itssl.claims.ledger import plan
 from itssl.cli import main
 
 GOOD = toy("T1", {"a": 0.0, "b": 0.1}, {"adds one": 1.0})
 OFF = toy("T2", {"off": 1.0}, {"adds one": 1.0})
 IDLE = toy("T3", {"a": 0.0}, {"changes nothing": 0.0})
+FEW = tuple(cell for id in ("C10", "C21") for cell in (plan([id], "quick")[0], plan([id], "quick")[-1]))
 RAISES = toy("T4", {"bad": float("inf")}, {"adds one": 1.0})
 
 
@@ -153,6 +159,89 @@ def test_an_interrupt_before_the_first_check_exits_130(folder: Path, monkeypatch
 
     monkeypatch.setattr(ledger, "plan", interrupted)
     assert _run("verify").exit_code == 130
+
+
+def test_a_second_run_takes_its_answers_from_the_cache(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ledger, "plan_measurements", lambda ids, level: ())
+    monkeypatch.setattr(ledger, "plan", lambda ids, level: FEW)
+    arguments = ("verify", "--quick", "--jobs", "1")
+    first, second = (_run(*arguments, "--json").stdout, _run(*arguments).stdout)
+    report = json.loads((folder / "itssl-report" / "report.json").read_text())
+    assert json.loads(first)["cached"] == 0
+    assert report["claims"] == json.loads(first)["claims"]
+    assert report["cached"] == report["planned"] > 0
+    assert f"; {report['planned']} of {report['planned']} answers from the cache\n" in second
+    fresh = json.loads(_run(*arguments, "--fresh", "--json").stdout)
+    assert fresh["cached"] == 0
+
+
+def test_a_cache_that_cannot_be_used_is_said_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    register(monkeypatch, GOOD)
+    (folder / "file").write_text("")
+    result = _run("verify", "T1", "--quick", "--jobs", "1", "--cache", "file/below")
+    assert result.exit_code == 0
+    assert result.stderr.count("the cache cannot be used") == 1
+
+
+def test_a_drawn_seed_is_printed_and_kept(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    register(monkeypatch, GOOD)
+    results = [_run("verify", "T1", "--seed", "random", "--jobs", "1", "--json") for _ in range(2)]
+    seeds = [json.loads(result.stdout)["seed"] for result in results]
+    assert seeds[0] != seeds[1]
+    assert [result.stderr.splitlines()[0] for result in results] == [f"seed {seed} (drawn)" for seed in seeds]
+    again = json.loads(_run("verify", "T1", "--seed", str(seeds[0]), "--jobs", "1", "--json").stdout)
+    gaps = [
+        [world["gap"] for world in facts["claims"][0]["worlds"]] for facts in (json.loads(results[0].stdout), again)
+    ]
+    assert gaps[0] == gaps[1]
+
+
+def test_check_prints_one_verdict(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    register(monkeypatch, GOOD, OFF, IDLE, RAISES)
+    for arguments, status, start in (
+        ("T1", 0, "HOLDS: T1 in 'a', left"), ("t1 b", 0, "HOLDS: T1 in 'b', left"),
+        ("T2 off", 1, "VIOLATED: T2 in 'off'"),
+        ("T2 --control", 0, "VIOLATED: T2 in 'off', control 'adds one'"),
+        ("T3 --control", 1, "HOLDS: T3 in 'a', control 'changes nothing'"),
+    ):  # fmt: skip
+        control = {"T2": "adds one", "T3": "changes nothing"}.get(arguments[:2], "")
+        result = _run("check", *arguments.split(), *[control] * arguments.endswith("--control"), "--seed", "3")
+        assert (result.exit_code, result.stdout.count("\n")) == (status, 1)
+        assert result.stdout.startswith(start)
+        assert result.stdout.endswith("seed 3\n")
+    raised = _run("check", "T4")
+    assert (raised.exit_code, raised.stdout) == (1, "")
+    assert raised.stderr.startswith("Traceback")
+    for arguments in (["T9"], ["T1", "z"], ["T1", "--control", "z"], ["T1", "--false-verdict-rate", "1"]):
+        assert _run("check", *arguments).exit_code == 2
+    assert json.loads(_run("check", "T1", "--json").stdout)["false_verdict_rate"] == 1e-4
+    assert (
+        json.loads(_run("check", "T1", "--json", "--false-verdict-rate", "0.01").stdout)["false_verdict_rate"] == 0.01
+    )
+
+
+def test_what_a_failure_says_to_run_repeats_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both the shell line and the lines of Python print the verdict; the line for the claim fails alike."""
+    register(monkeypatch, OFF)
+    said = _run("verify", "T2", "--seed", "3", "--quick", "--jobs", "1").stderr.splitlines()
+    verdict = said[0].removesuffix("; expected HOLDS")
+    shell, whole = (said[i].strip().partition("  #")[0] for i in (2, 3))
+    checked = _run(*shlex.split(shell)[1:])
+    assert (checked.exit_code, checked.stdout) == (1, f"{verdict}\n")
+    repeated = _run(*shlex.split(whole)[1:], "--jobs", "1")
+    assert repeated.exit_code == 1
+    assert verdict in repeated.stderr
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        exec(textwrap.dedent("\n".join(said[5:7])), {})
+    assert printed.getvalue() == f"{verdict}\n"
+
+
+def test_json_of_all_claims_lists_each_once_with_controls(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ledger, "plan", lambda ids, level: FEW)
+    monkeypatch.setattr(ledger, "plan_measurements", lambda ids, level: ())
+    entries = json.loads(_run("verify", "--quick", "--json", "--jobs", "1").stdout)["claims"]
+    assert [entry["id"] for entry in entries] == ["C10", "C21"]
+    assert all(entry["worlds"] and entry["controls"] for entry in entries)
 
 
 def test_list_names_every_claim(folder: Path) -> None:

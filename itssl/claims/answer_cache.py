@@ -11,10 +11,11 @@ import importlib.metadata
 import json
 import os
 import platform
+import shutil
+import time
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import Any, cast
 
@@ -25,7 +26,7 @@ from itssl.claims import records
 from itssl.claims.source_closure import Source
 
 _LIBRARIES = ("numpy", "scipy", "torch", "scikit-learn")
-_KEPT = timedelta(days=60)
+_KEPT = 60 * 86_400  # seconds
 
 
 def default_folder() -> Path:
@@ -38,18 +39,26 @@ def default_folder() -> Path:
 
 @dataclass(frozen=True)
 class Request:
-    """A cell to be answered under settings, with the sources that can bear on the answer."""
+    """A cell to be answered under settings, with the sources and libraries that can bear on the answer."""
 
     cell: Any
     settings: Any
     source: Source
+    versions: tuple[str, ...]
 
     @property
     def key(self) -> str:
         """All that the answer depends on, as text."""
-        facts = {"cell": records.to_text(self.cell), "settings": records.to_text(self.settings),
-                 "sources": self.source.digest, "python": platform.python_version()}  # fmt: skip
-        return json.dumps(facts | {name: importlib.metadata.version(name) for name in _LIBRARIES})
+        return json.dumps({
+            "cell": records.to_text(self.cell), "settings": records.to_text(self.settings),
+            "sources": self.source.digest, "versions": self.versions,
+        })  # fmt: skip
+
+
+def versions() -> tuple[str, ...]:
+    """Python and the libraries that compute, each with its version."""
+    libraries = (f"{name} {importlib.metadata.version(name)}" for name in _LIBRARIES)
+    return (f"python {platform.python_version()}", *libraries)
 
 
 class AnswerCache:
@@ -67,6 +76,7 @@ class AnswerCache:
         try:
             self._store = _TextStore(folder, self.notes)
             self._answer = joblib.Memory(cast(Any, self._store), verbose=0).cache(_answer)
+            self._answer.check_call_in_cache("")  # joblib's first look compares only whether _answer itself is the same
         except OSError as error:
             self.notes[_unusable(folder, error)] = None
             self._answer = None
@@ -91,8 +101,14 @@ class AnswerCache:
 
     def prune(self) -> None:
         """Remove what was not used for two months."""
-        if self._answer is not None:
-            self._store.enforce_store_limits(None, age_limit=_KEPT)
+        for folder, _, files in os.walk(self.folder):
+            if "output.json" in files:
+                try:
+                    facts = Path(folder, "output.json").stat()
+                    if max(facts.st_atime, facts.st_mtime) < time.time() - _KEPT:
+                        shutil.rmtree(folder)
+                except OSError:  # another process was faster, or it is not ours to remove
+                    continue
 
     def seconds(self) -> dict[str, float]:
         """How long cells took when they were last measured, by their text; empty where that is not known."""

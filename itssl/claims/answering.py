@@ -16,7 +16,7 @@ import joblib
 from threadpoolctl import threadpool_limits
 
 import itssl
-from itssl.claims.answer_cache import AnswerCache, Request
+from itssl.claims.answer_cache import AnswerCache, Request, versions
 from itssl.claims.cells import CellError, Settings
 from itssl.claims.source_closure import Closures, Source
 
@@ -66,19 +66,22 @@ def answers(
 
 def requests(cells: Sequence[Any], settings: Settings) -> dict[Any, Request]:
     """What to ask the cache for, by cell, with the sources as they are now; nothing for cells from outside of itssl."""
-    closures = Closures(Path(itssl.__file__).parent)
+    closures, known = Closures(Path(itssl.__file__).parent), versions()
     sources: dict[tuple[str, ...], Source] = {}
     found = {}
+    try:
+        machinery = closures.source(_MACHINERY, through_collectors=False)
+    except (ValueError, OSError):  # itssl without files
+        return {}
     for cell in cells:
         modules = cell.modules()
-        try:
-            if modules and modules not in sources:
-                machinery = closures.source(_MACHINERY, through_collectors=False)
+        if modules and modules not in sources:
+            try:
                 sources[modules] = closures.source(modules) | machinery
-        except (ValueError, OSError):  # a claim of the user's own, or itssl without files
-            continue
+            except ValueError:  # a claim of the user's own
+                continue
         if modules:
-            found[cell] = Request(cell, settings, sources[modules])
+            found[cell] = Request(cell, settings, sources[modules], known)
     return found
 
 

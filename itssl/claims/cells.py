@@ -10,12 +10,13 @@ import shlex
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, ClassVar, Literal, TypeAlias, get_args
 
 from itssl.choices import ParameterError, require_known
+from itssl.claims.chain import Chain, measure_chain
 from itssl.claims.check import check
 from itssl.claims.claim import Claim, claims
-from itssl.claims.decision import FloatingPoint
+from itssl.claims.decision import FIRST_LOOK, FloatingPoint
 from itssl.claims.stated_values import ERROR_RATE, Comparison, compare, stated_values
 from itssl.claims.verdict import MAX_REPLICATES, Verdict, call
 
@@ -30,7 +31,10 @@ _SECONDS = {"quick": 1.0, "default": 5.0, "full": 20.0, "finding": 20.0}
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """How cells are run: the seed, the error rate of a check by the kind of its claim, and the most replicates."""
+    """How cells are run: the seed, the error rates of checks, and the most replicates.
+
+    ``finding_rate`` is that of findings which can only average fewer replicates than the rule first looks at.
+    """
 
     seed: int = 0
     theorem_rate: float = THEOREM_RATE
@@ -39,7 +43,8 @@ class Settings:
 
     def rate(self, claim: Claim) -> float:
         """The error rate of each check of the claim and of its controls."""
-        return self.theorem_rate if claim.kind == "theorem" else self.finding_rate
+        few = claim.max_replicates is not None and claim.max_replicates < FIRST_LOOK
+        return self.finding_rate if claim.kind == "finding" and few else self.theorem_rate
 
 
 @dataclass(frozen=True)
@@ -141,6 +146,36 @@ class StatedCell:
         return f"from itssl.claims.stated_values import compare\nprint(compare({self._name!r}, seed={settings.seed}))"
 
 
+@dataclass(frozen=True)
+class ChainCell:
+    """The chain from log N to the VICReg loss, measured once."""
+
+    expected_seconds: ClassVar[float] = 60.0
+
+    def __str__(self) -> str:
+        return "the chain"
+
+    def measure(self, settings: Settings) -> Chain:
+        """The chain."""
+        return measure_chain(seed=settings.seed)
+
+    def spends(self, settings: Settings) -> float:
+        """Nothing: the chain is measured, not judged."""
+        return 0.0
+
+    def modules(self) -> tuple[str, ...]:
+        """The module that measures it."""
+        return (Chain.__module__,)
+
+    def shell(self, settings: Settings) -> str:
+        """The shell command that repeats exactly this measurement."""
+        return f"python -c {shlex.quote(self.python(settings).replace(chr(10), '; '))}"
+
+    def python(self, settings: Settings) -> str:
+        """Lines of Python that repeat this measurement."""
+        return f"from itssl.claims.chain import measure_chain\nprint(measure_chain(seed={settings.seed}))"
+
+
 @dataclass(frozen=True, kw_only=True)
 class CellError:
     """A cell that raised instead of answering."""
@@ -183,7 +218,8 @@ def plan_measurements(ids: Iterable[str] | None = None, level: Level = "default"
     """
     rank, wanted = LEVELS.index(level), None if ids is None else set(ids)
     values = [v for v in stated_values().values() if LEVELS.index(v.level) <= rank]
-    return tuple(StatedCell(v.claim, v.quantity) for v in values if wanted is None or v.claim in wanted)
+    stated = tuple(StatedCell(v.claim, v.quantity) for v in values if wanted is None or v.claim in wanted)
+    return stated + ((ChainCell(),) if wanted is None and level != "quick" else ())
 
 
 def family_wise_rate(cells: Iterable[Any], settings: Settings = Settings()) -> float:

@@ -24,6 +24,7 @@ from itssl.claims.cells import LEVELS, CellError, Level, Settings, family_wise_r
 from itssl.claims.cells import Cell as Cell
 from itssl.claims.cells import plan as plan
 from itssl.claims.cells import plan_measurements as plan_measurements
+from itssl.claims.chain import Chain
 from itssl.claims.claim import claims
 from itssl.claims.decision import Outcome
 from itssl.claims.stated_values import Comparison
@@ -54,7 +55,7 @@ class Ledger:
     settings: Settings
     interrupted: bool = False
     comparisons: tuple[Comparison, ...] = ()
-    chain: Any = None
+    chain: Chain | None = None
     family_wise_rate: float = 0.0
     cached: int = 0
     notes: tuple[str, ...] = ()
@@ -109,6 +110,7 @@ class Ledger:
         words += [f"{_plural(len(self.findings), 'finding')} measured"] * bool(self.findings)
         agree, differ = (sum(c.agrees is answer for c in self.comparisons) for answer in (True, False))
         words += [f"{agree} of {agree + differ} stated values agree"] * bool(self.comparisons)
+        words += ["the chain measured"] * (self.chain is not None)
         words += [f"{_plural(len(self.errors), 'check')} raised an error"] * bool(self.errors)
         left = self.planned - self.answered
         words += [f"interrupted with {left} of {self.planned} checks not run"] * self.interrupted
@@ -237,6 +239,7 @@ def run(
         verdicts=tuple(a for a in values if isinstance(a, Verdict)),
         errors=tuple(a for a in values if isinstance(a, CellError)),
         comparisons=tuple(a for a in values if isinstance(a, Comparison)),
+        chain=next((a for a in values if isinstance(a, Chain)), None),
         planned=len(cells), seconds=time.perf_counter() - start if cells else 0.0, seed=seed, level=level,
         versions=_versions(), started=started.isoformat(timespec="seconds"), interrupted=interrupted,
         family_wise_rate=family_wise_rate(cells, settings), settings=settings,

@@ -11,7 +11,7 @@ import ast
 import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 _DYNAMIC = {"import_module", "__import__"}
@@ -37,7 +37,7 @@ class Source:
 
 
 class Closures:
-    """Closures in the package whose folder is ``root``; every file is read and parsed once.
+    """Closures in the package whose folder is ``root``, as it is now; make another one after a change.
 
     >>> import itssl
     >>> closures = Closures(Path(itssl.__file__).parent)
@@ -48,6 +48,7 @@ class Closures:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._read: dict[Path, _File] = {}
+        self._paths: dict[str, Path | None] = {}
         self._next: dict[tuple[Path, bool], set[Path]] = {}
 
     def source(self, modules: Iterable[str], *, through_collectors: bool = True) -> Source:
@@ -90,7 +91,7 @@ class Closures:
             if isinstance(statement, ast.Import):
                 for alias in statement.names:
                     if alias.name.partition(".")[0] == package:
-                        yield from self._bound(alias.name if alias.asname else package, through)
+                        yield from self._bound(alias.name, through) if alias.asname else self._beneath(package)
                 continue
             module = self._absolute(statement, file)
             if module.partition(".")[0] == package:
@@ -123,10 +124,12 @@ class Closures:
         stub = path.with_suffix(".pyi")
         if stub.exists() and name not in self._file(path).defined:
             yield stub
-            targets = [(s, a) for s in self._file(stub).imports for a in s.names if (a.asname or a.name) == name]
+            named = [s for s in self._file(stub).imports if isinstance(s, ast.ImportFrom)]
+            targets = [(s, a) for s in named for a in s.names if (a.asname or a.name) == name]
             for statement, alias in targets:
-                if isinstance(statement, ast.ImportFrom):
-                    yield from self._taken(self._absolute(statement, stub), alias.name, through)
+                target = self._absolute(statement, stub), alias.name
+                if target != (module, name):
+                    yield from self._taken(*target, through)
             if not targets and self._path(inner) is None:
                 yield from self._beneath(module)
         if through:
@@ -148,6 +151,11 @@ class Closures:
 
     def _path(self, name: str) -> Path | None:
         """The file of a module or package; None where there is none."""
+        if name not in self._paths:
+            self._paths[name] = self._find(name)
+        return self._paths[name]
+
+    def _find(self, name: str) -> Path | None:
         first, *rest = name.split(".")
         if first != self.root.name or not all(rest):
             return None
@@ -158,11 +166,12 @@ class Closures:
     def _beneath(self, package: str) -> Iterator[Path]:
         path = self._path(package)
         if path is not None:
-            yield from path.parent.rglob("*.py") if path.name == "__init__.py" else [path]
+            beneath = path.parent.rglob("*.py*") if path.name == "__init__.py" else [path]
+            yield from (file for file in beneath if file.suffix in (".py", ".pyi"))
 
     def _file(self, path: Path) -> "_File":
         if path not in self._read:
-            self._read[path] = _File(path.read_bytes())
+            self._read[path] = _parsed(path.read_bytes())
         return self._read[path]
 
 
@@ -203,6 +212,11 @@ class _File:
     @cached_property
     def texts(self) -> set[str]:
         return {n.value for n in ast.walk(self._tree) if isinstance(n, ast.Constant) and isinstance(n.value, str)}
+
+
+@cache
+def _parsed(content: bytes) -> _File:
+    return _File(content)
 
 
 def _executed(node: ast.AST) -> Iterator[ast.AST]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from itssl.claims.cells import Cell
 from itssl.claims.claim import claims
 from itssl.claims.ledger import Ledger
-from itssl.claims.stated_values import Comparison
+from itssl.claims.stated_values import ERROR_RATE, Comparison
 from itssl.claims.verdict import Verdict
 from itssl.estimate import format_with_error
 from itssl.reports.tables import by_claim, command, controls_text, failure_text, margin_text
@@ -63,8 +63,8 @@ def _run(ledger: Ledger) -> str:
         f"seed {ledger.seed}, level {ledger.level}, started {ledger.started}, {ledger.seconds:.1f} seconds; "
         f"{ledger.cached} of {ledger.planned} answers from the cache",
         f"probability of any wrong verdict: at most {ledger.family_wise_rate:.4g}, the sum of the error rates of all "
-        f"checks that draw ({ledger.settings.theorem_rate:g} for a theorem or its control, "
-        f"{ledger.settings.finding_rate:g} for a finding or its control); checks within rounding spend nothing",
+        f"checks that draw ({ledger.settings.theorem_rate:g} each, {ledger.settings.finding_rate:g} for findings of few"
+        f" trainings, {ERROR_RATE:g} for stated values); checks within rounding spend nothing",
         f"versions: {versions}",
         *ledger.notes,
     ]
