@@ -97,6 +97,11 @@ def test_odd_gaps_are_drawn_or_named(monkeypatch: pytest.MonkeyPatch, value: flo
         odd = replace(verdict, gap=replace(verdict.gap, value=value, standard_error=error))
         root = _parsed(row_svg(odd, axis_of([odd, verdict])))
         assert (root.get("aria-label") == "no finite gap") == (not math.isfinite(value)) == (root.find("g") is None)
+        (band,) = root.iter("rect")
+        left = float(band.get("x", "nan"))
+        ends = (left, left + float(band.get("width", "nan")))
+        zero = _x(axis_of([odd, verdict]), 0.0)
+        assert any(end == pytest.approx(zero, abs=0.11) for end in ends)  # a margin of zero allows nothing beyond it
         if math.isfinite(value):
             assert "half-widths" in (root.get("aria-label") or "")
 
