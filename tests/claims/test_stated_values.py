@@ -48,6 +48,7 @@ def test_comes_out_or_is_explained(name):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)  # up to five trainings
 @pytest.mark.parametrize("name", [*DEFAULT, *FULL])
 def test_comes_out_or_is_explained_by_level(name):
     comes_out_or_is_explained(name)
