@@ -269,20 +269,19 @@ def _measured(
     k, draws, cov = world.dim, world.draw(rng), world.within(rng)
     top = world.ceiling if ceiling is None else ceiling
     lost = kl_divergence(Gaussian(np.zeros(k), 2 * cov), Gaussian.standard(k)).value
-    here, best = draws.at(cov, views=views), draws.at(np.eye(k) / 2, views=views)
+    here, direction = draws.at(cov, views=views), _symmetric(k, rng)
     stated = top - lost - here.left
-    direction = _symmetric(k, rng)
-    below, above = (draws.at(_exponential(t * direction) / 2, views=views).bound for t in (-STEP, STEP))
-    where = STEP / 2 * (below - above) / (below - 2 * best.bound + above)
+    below, best, above = (draws.at(_exponential(t * direction) / 2, views=views).bound for t in (-STEP, 0.0, STEP))
+    where = STEP / 2 * (below - above) / (below - 2 * best + above)
     return Sides(
-        left=(here.bound, stated, best.bound, top, where, -where),
-        right=(stated, here.bound, top, best.bound, 0.0, 0.0),
+        left=(here.bound, stated, best, top, where, -where),
+        right=(stated, here.bound, top, best, 0.0, 0.0),
         parts=(
             "bound ≤ log N − (K/2) log 2 − D − H(T|Z)", "log N − (K/2) log 2 − D − H(T|Z) ≤ bound",
             "at ½I ≤ log N − (K/2) log 2", "log N − (K/2) log 2 ≤ at ½I", "best at most at ½I", "best at least at ½I",
         ),
         measured={
-            "bound at Σ": here.bound, "D": lost, "bound at ½I": best.bound, "log N − (K/2) log 2": world.ceiling,
+            "bound at Σ": here.bound, "D": lost, "bound at ½I": best, "log N − (K/2) log 2": world.ceiling,
             "place of the optimum along A": where,
         },
     )  # fmt: skip

@@ -84,6 +84,19 @@ def test_both_sides_against_quadrature_on_a_line(q):
         assert abs(np.mean(values) - divergence) < 4 * error + 1e-9
 
 
+def test_density_of_q_is_that_of_its_law_given_the_other_view():
+    q = GaussianViews(k=2, choose=bound_gap._any).draw(rng("q"))[2]
+    world = PrototypeViews(views=Prototypes(mixture=random_mixture(3, 2, 0, std=0.5)), q=q)
+    z, z_pair = rng("z").standard_normal((2, 5, 2))
+    expected = [q.given(y).log_density(x[None])[0] for x, y in zip(z, z_pair, strict=True)]
+    np.testing.assert_allclose(world.log_q(z, z_pair), expected, rtol=1e-12)
+
+
+def test_sides_come_from_different_draws_where_components_overlap():
+    sides = bound_gap._gap(bound_gap.OVERLAPPING.make(), rng("draws of both sides"))
+    assert sides.left != pytest.approx(sides.right, rel=1e-6)
+
+
 def test_isolated_prototypes_lose_half_a_log_two_a_dimension():
     """D(N(μ, Σ)‖N(z', 2Σ)) averaged over z' ~ N(μ, Σ): all of that q, nothing of the components."""
     world = bound_gap._around_the_other_view(random_mixture(20, 4, 0, std=0.01))
