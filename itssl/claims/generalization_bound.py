@@ -179,6 +179,7 @@ COLLAPSED = _world("40 classes at one point, n = m = 2500", Draws(population=col
         _of_digits("SimCLR", 128, 300, "full"),
     ),
     tight_at=ALIGNED,
+    uses=("C40", "C42"),
     formula=r"\mathbb{E}\lVert W_S f(x) - y \rVert \le c I_{\bar S}(f)"
     r" + \frac{2}{\sqrt{m}} \lVert P_{\bar S} Y_{\bar S} \rVert_F + \frac{1}{\sqrt{n}} \lVert P_S Y_S \rVert_F + Q",
     assumes=(
@@ -374,7 +375,7 @@ def _rescaled(
         NETWORK,
         _of_digits("VICReg", 128, 300, "default"),
     ),
-    uses=("C39",),
+    uses=("C40",),
     formula=r"\frac{1}{n} \sum_i \mathbb{E}_{\bar x | y_i} \lVert W_S f(\bar x) - y_i \rVert \le"
     r" \frac{1}{\sqrt{n}} \lVert P_S Y_S \rVert_F + \frac{1}{n} \sum_i \mathbb{E}_{\bar x | y_i}"
     r" (c \lVert f(\bar x) - f(x_i) \rVert + \lVert W_{\bar S} f(\bar x) - y_i \rVert"

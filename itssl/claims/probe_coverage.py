@@ -67,7 +67,7 @@ TEN = _gaussians(10)
     first_look=16,
     max_replicates=128,
     formula=r"\frac{d \log Q_m}{d \log m} = \frac{d \log Q_n}{d \log n} = -\frac{1}{2}, \quad"
-    r" \arg \max_n c(n) = d",
+    r" \mathrm{argmax}_n c(n) = d",
 )
 def terms_fall_as_the_root_and_c_is_largest_at_n_equal_d(world: Growing, rng: np.random.Generator) -> Sides:
     r"""What Q pays for falls as 1/√m and 1/√n, c among it for n ≫ d; c is largest where n = d.
@@ -242,6 +242,7 @@ SAME = _flawed("S and the pairs the same rows", 20, 20, "the same rows")
     ),
     first_look=16,
     uses=("C39",),
+    formula=r"\mathrm{P}(\mathrm{error} \le \mathrm{core}) \mathrm{\ as\ with\ independent\ draws}",
 )
 def the_core_covers_as_often_when_hypotheses_fail(world: Flawed, rng: np.random.Generator) -> Sides:
     r"""With S inside the pairs, or with wrong labels, the core covers the error as often as with independent draws.
