@@ -9,6 +9,7 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection
 from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
 from itssl.arrays import stream
@@ -37,6 +38,17 @@ def chain() -> Chain:
     )  # fmt: skip
 
 
+@pytest.fixture(scope="module")
+def waterfall(chain: Chain) -> Figure:
+    return waterfall_figure(chain)
+
+
+@pytest.fixture(scope="module")
+def picture() -> Figure:
+    """The graph of claims."""
+    return graph_figure()
+
+
 def bars(ax: Any) -> list[tuple[float, float]]:
     """Where each bar starts and ends."""
     return [(p.get_x(), p.get_x() + p.get_width()) for p in ax.patches]
@@ -48,8 +60,8 @@ def spans(ax: Any) -> list[np.ndarray]:
     return [np.sort(np.asarray(line.get_segments()[0])[:, 0]) for line in lines]
 
 
-def test_bars_go_from_the_value_before_to_their_own(chain: Chain) -> None:
-    axes = waterfall_figure(chain).axes
+def test_bars_go_from_the_value_before_to_their_own(chain: Chain, waterfall: Figure) -> None:
+    axes = waterfall.axes
     for column, links in enumerate((chain.before, chain.after)):
         for ax, shown in ((axes[column], links[:4]), (axes[2 + column], links[3:])):
             values = [link.value for link in shown]
@@ -59,8 +71,8 @@ def test_bars_go_from_the_value_before_to_their_own(chain: Chain) -> None:
             np.testing.assert_allclose([start for start, _ in drawn[1:]], values[:-1], atol=1e-12)
 
 
-def test_every_line_has_its_name_claims_relation_value_and_gap(chain: Chain) -> None:
-    axes = waterfall_figure(chain).axes
+def test_every_line_has_its_name_claims_relation_value_and_gap(chain: Chain, waterfall: Figure) -> None:
+    axes = waterfall.axes
     labels = [label.get_text() for ax in axes[::2] for label in ax.get_yticklabels()]
     for link in chain.before:
         assert f"{link.name}\n{', '.join(link.claims)}" in labels
@@ -70,22 +82,22 @@ def test_every_line_has_its_name_claims_relation_value_and_gap(chain: Chain) -> 
             assert f"{link.relation} {link.value:.4g}  ({link.gap:+.4g})" in texts
 
 
-def test_information_of_the_network_is_bracketed(chain: Chain) -> None:
-    for ax, least in zip(waterfall_figure(chain).axes[:2], (1.5, 2.0), strict=True):
+def test_information_of_the_network_is_bracketed(chain: Chain, waterfall: Figure) -> None:
+    for ax, least in zip(waterfall.axes[:2], (1.5, 2.0), strict=True):
         assert f"of the network itself: {least:.4g} or more " in [text.get_text() for text in ax.texts]
         assert any(np.allclose(span, [least, math.log(20)]) for span in spans(ax))
 
 
-def test_errors_are_drawn(chain: Chain) -> None:
-    drawn = spans(waterfall_figure(chain).axes[2])
+def test_errors_are_drawn(chain: Chain, waterfall: Figure) -> None:
+    drawn = spans(waterfall.axes[2])
     for link in chain.before[3:]:
         if link.standard_error > 0:
             expected = [link.value - link.standard_error, link.value + link.standard_error]
             assert any(np.allclose(span, expected, atol=1e-12) for span in drawn), link.name
 
 
-def test_lines_of_augmented_pictures_stand_at_their_own_value(chain: Chain) -> None:
-    above, below = waterfall_figure(chain).axes[0], waterfall_figure(chain).axes[2]
+def test_lines_of_augmented_pictures_stand_at_their_own_value(chain: Chain, waterfall: Figure) -> None:
+    above, below = waterfall.axes[0], waterfall.axes[2]
     drawn = {
         (float(x), int(y))
         for ax in (above, below)
@@ -114,8 +126,8 @@ def test_words_say_every_line_and_note(chain: Chain) -> None:
     assert all(note in words for note in chain.notes)
 
 
-def test_every_claim_has_a_box_with_its_sign_and_every_use_an_arrow() -> None:
-    graph, (ax,) = claim_graph(), graph_figure().axes
+def test_every_claim_has_a_box_with_its_sign_and_every_use_an_arrow(picture: Figure) -> None:
+    graph, (ax,) = claim_graph(), picture.axes
     texts = [text.get_text() for text in ax.texts]
     boxes = [p for p in ax.patches if isinstance(p, FancyBboxPatch)]
     arrows = [p for p in ax.patches if isinstance(p, FancyArrowPatch)]
@@ -128,13 +140,12 @@ def test_every_claim_has_a_box_with_its_sign_and_every_use_an_arrow() -> None:
     assert sum(box.get_linestyle() == "--" for box in boxes) == len(findings)
 
 
-def test_boxes_do_not_touch_and_texts_stay_inside() -> None:
-    figure = graph_figure()
-    (ax,) = figure.axes
+def test_boxes_do_not_touch_and_texts_stay_inside(picture: Figure) -> None:
+    (ax,) = picture.axes
     boxes = [p.get_window_extent() for p in ax.patches if isinstance(p, FancyBboxPatch)]
     assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2))
-    whole = figure.bbox
-    renderer = FigureCanvasAgg(figure).get_renderer()
+    whole = picture.bbox
+    renderer = FigureCanvasAgg(picture).get_renderer()
     for text in ax.texts:
         place = text.get_window_extent(renderer)
         assert whole.x0 <= place.x0 < place.x1 <= whole.x1
@@ -143,9 +154,9 @@ def test_boxes_do_not_touch_and_texts_stay_inside() -> None:
             assert any(b.x0 <= place.x0 and place.x1 <= b.x1 and b.y0 <= place.y0 and place.y1 <= b.y1 for b in boxes)
 
 
-def test_arrows_join_the_claims_they_stand_for() -> None:
+def test_arrows_join_the_claims_they_stand_for(picture: Figure) -> None:
     place = chain_figures._places(claim_graph())[0]
-    (ax,) = graph_figure().axes
+    (ax,) = picture.axes
     arrows = [p for p in ax.patches if isinstance(p, FancyArrowPatch)]
     for (a, b), arrow in zip(claim_graph().edges, arrows, strict=True):
         (x_0, y_0), (x_1, y_1) = arrow._posA_posB  # pyright: ignore[reportAttributeAccessIssue]
