@@ -13,6 +13,7 @@ from itssl.arrays import stream
 from itssl.choices import ParameterError, UnknownNameError
 from itssl.claims.stated.information import _infonce
 from itssl.claims.stated_values import StatedValue, compare, stated_values
+from itssl.claims.vicreg_surrogates import CanonicalViews
 from itssl.estimate import Bias
 
 VALUES = stated_values()
@@ -73,6 +74,16 @@ def test_names_lead_to_values():
     assert list(VALUES) == sorted(VALUES, key=lambda name: (VALUES[name].claim != "VICReg", VALUES[name].claim))
     with pytest.raises(UnknownNameError, match="did you mean"):
         compare("C27: largest bound, d = 6")
+
+
+def test_vicregs_optima_are_those_of_the_notes():
+    """Six of the ten leading variates at 25/25/1, all of them at 25/25/10: nothing else is kept."""
+    of = "VICReg 25/25/1, d = 10"
+    assert draws(f"C27: rank of {of}") == [6, 6]
+    six, ten = (CanonicalViews(k=k).best_information for k in (6, 10))
+    assert draws(f"C27: information of {of}") == pytest.approx([six, six], abs=1e-6)  # of the search
+    assert draws(f"C27: information of {of}".replace("25/1,", "25/10,")) == pytest.approx([ten, ten], abs=1e-6)
+    assert f"{six:.4f}" in VALUES[f"C27: information of {of}"].note
 
 
 def test_conditions_are_told_where_one_draw_is_stated():
