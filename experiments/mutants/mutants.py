@@ -181,7 +181,7 @@ MUTANTS = (
             "estimators/test_truncated_neighbors"),
     _mutant("pairwise information: one bound for all terms", "exchanged", "estimators/pairwise_mixture",
             "(h_x.lower, h_y.lower, h_xy.upper) if", "(h_x.lower, h_y.lower, h_xy.lower) if",
-            "estimators/test_pairwise_mixture::test_information_bounds_hold"),
+            "estimators/test_pairwise_mixture::test_information_takes_the_other_bound_of_the_joint_entropy"),
     _mutant("LogDet: e forgotten in 2πe", "wrong constant", "estimators/log_determinant",
             "+ ridge * identity) + d * (LOG_2PI + 1))", "+ ridge * identity) + d * LOG_2PI)",
             "estimators/test_log_determinant::test_equals_the_definition_in_both_kinds"),

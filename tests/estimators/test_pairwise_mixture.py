@@ -93,6 +93,15 @@ def test_information_bounds_hold():
     assert (low.bias, high.bias) == (Bias.UNKNOWN, Bias.UNKNOWN)  # as estimates of the law's information
 
 
+def test_information_takes_the_other_bound_of_the_joint_entropy():
+    rng = stream(0, "information")
+    x, y = rng.normal(size=(20, 2)), rng.normal(size=(20, 1))
+    h_x, h_y, h_xy = (pairwise_entropy_bounds(z, var=0.5) for z in (x, y, np.hstack([x, y])))
+    low, high = (PairwiseMixture(var=0.5, bound=b).mutual_information(x, y).value for b in ("lower", "upper"))
+    assert low == pytest.approx(h_x.lower + h_y.lower - h_xy.upper, abs=1e3 * EPS)
+    assert high == pytest.approx(h_x.upper + h_y.upper - h_xy.lower, abs=1e3 * EPS)
+
+
 def test_standard_error_is_the_spread_over_samples():
     for bound in ("lower", "upper"):
         estimator = PairwiseMixture(var=0.3, bound=bound)
