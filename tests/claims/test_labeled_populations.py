@@ -34,10 +34,9 @@ def test_partners_are_independent_draws_of_the_class():
 
 def test_error_is_the_mean_over_the_law_and_the_radius_its_largest_norm():
     found = LAW.bound(30, 20, rng("bound"))
-    rows, first = LAW.draw(30, rng("bound")), None
+    rows = LAW.draw(30, rng("bound"))
     hot = (LAW.y[:, None] == [1, 4, 9]).astype(float)
     w = np.linalg.pinv(LAW.z[rows]) @ hot[rows]
-    assert first is None
     assert found.error.value == pytest.approx(np.linalg.norm(LAW.z @ w - hot, axis=1).mean(), rel=1e-10)
     largest = max(float(np.hypot(*row)) for row in LAW.z)
     assert LAW.radius == pytest.approx(largest)

@@ -19,17 +19,24 @@ def test_slope_is_the_power(power):
 
 
 def test_deviations_are_those_of_means():
-    """sd(I) = sd(distance)/√m and E½‖p̂ − p‖₁ ≈ ½ Σ √(2p(1 − p)/πn), within the error of 40 draws."""
+    """sd(I) = sd(distance)/√m, and the absolute deviations of binomial counts; within five standard errors of 25."""
+    from scipy.stats import binom
+
     p = class_gaussians(6, classes=3)(rng("law"))
-    rows = p.draw(200_000, rng("rows"))
-    spread = np.linalg.norm(p.z[rows] - p.z[p.partners(rows, rng("pairs"))], axis=1).std()
-    found = coverage._deviation_of_invariance(p, 300, rng("I"))
-    assert found == pytest.approx(spread / np.sqrt(300), rel=5 / np.sqrt(2 * coverage.REPEATS))
-    share = np.bincount(p.y) / len(p.y)
-    expected = np.sqrt(2 * share * (1 - share) / (np.pi * 300)).sum() / 2
-    assert coverage._deviation_of_classes(p, 300, rng("p")) == pytest.approx(
-        expected, rel=5 / np.sqrt(coverage.REPEATS)
-    )
+    n, counts = 300, np.arange(301)
+    exact = [np.linalg.norm(p.z[p.y == p.y[i]] - p.z[i], axis=1) for i in range(len(p.y))]
+    mean, square = (np.mean([(d**k).mean() for d in exact]) for k in (1, 2))
+    small = 1 - 1 / (4 * (coverage.REPEATS - 1))  # E of a sample deviation, for means that are near normal
+    shares = np.bincount(p.y) / len(p.y)
+    strayed = sum((binom.pmf(counts, n, q) * abs(counts / n - q)).sum() for q in shares) / 2
+    for deviation, expected in (
+        (coverage._deviation_of_invariance, small * np.sqrt((square - mean**2) / n)),
+        (coverage._deviation_of_classes, strayed),
+    ):
+        found = [deviation(p, n, rng("deviations", i)) for i in range(25)]
+        error = np.std(found, ddof=1) / 5
+        assert error < 0.05 * expected
+        assert np.mean(found) == pytest.approx(expected, abs=5 * error)
 
 
 def test_medians_of_c_are_those_of_probes_one_by_one():
