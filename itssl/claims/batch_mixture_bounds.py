@@ -27,12 +27,16 @@ ROUNDING = FloatingPoint(ulps=POINTS)
 
 @dataclass(frozen=True, kw_only=True)
 class Components:
-    """The mixture (1/N) Σ N(μ_i, var I), seen n components at a time; ``every``: in all batches, else at random."""
+    """The mixture (1/N) Σ N(μ_i, var I), seen n components at a time; ``every``: in all batches, else at random.
+
+    ``clustered``: the components are so far apart that every step of the claim but h(p_S) ≤ h is an equality.
+    """
 
     centers: Float[np.ndarray, "N d"]
     var: float
     n: int
     every: bool = False
+    clustered: bool = False
 
     def batches(self, rng: np.random.Generator) -> Int[np.ndarray, "b n"]:
         """Components drawn without replacement, batch by batch."""
@@ -97,10 +101,10 @@ def _sampled(centers: Float[np.ndarray, "m d"], rng: np.random.Generator) -> flo
 Draw: TypeAlias = Callable[[np.random.Generator], Components]
 
 
-def _scattered(n: int, of: int, d: int, *, spread: float) -> Draw:
+def _scattered(n: int, of: int, d: int, *, spread: float, clustered: bool = False) -> Draw:
     """N centers N(0, spread² I), the same in every replicate."""
     centers = spread * stream(0, "centers of batches", of, d).standard_normal((of, d))
-    return _always(Components(centers=centers, var=1.0, n=n))
+    return _always(Components(centers=centers, var=1.0, n=n, clustered=clustered))
 
 
 def _on_a_line(n: int, of: int, rng: np.random.Generator) -> Components:
@@ -116,8 +120,8 @@ def _always(components: Components) -> Draw:
     return lambda _: components
 
 
-ALL = World(name="8 of 8 clustered components in R^4", make=lambda: _scattered(8, 8, 4, spread=40.0))
-HALF = World(name="4 of 8 clustered components in R^4", make=lambda: _scattered(4, 8, 4, spread=40.0))
+ALL = World(name="8 of 8 clustered components in R^4", make=lambda: _scattered(8, 8, 4, spread=40.0, clustered=True))
+HALF = World(name="4 of 8 clustered components in R^4", make=lambda: _scattered(4, 8, 4, spread=40.0, clustered=True))
 OVERLAPPING = World(name="32 of 64 overlapping components in R^2", make=lambda: _scattered(32, 64, 2, spread=1.5))
 EVERY = World(
     name="every 3 of 6 components on a line", make=lambda: partial(_on_a_line, 3, 6), tolerance=ROUNDING
@@ -157,19 +161,27 @@ def batch_keeps_lower_bound_of_mixture_entropy(world: Draw, rng: np.random.Gener
     entropy of all N. Every component is as likely in S as any other, so E p_S = p and h, concave, is not below
     E h(p_S). What is missing is I(S; Z) ≤ I(S; T) = log(N/n), as Z depends on S through its component T alone.
     So the lower bound of a batch stays a lower bound on average; the upper one stays an upper bound only with log(N/n)
-    added, which is what clustered components lack. Equal where n = N and components are clustered. A single
-    batch may be above h: two of sixteen components, when the other fourteen coincide.
+    added, which is exactly what clustered components lack: there all but h(p_S) ≤ h are equalities, and that one if
+    n = N. A single batch may be above h: two of sixteen components, when the other fourteen coincide.
     """
     seen = world(rng)
     batches, left_out = seen.batches(rng), seen.left_out
     lower, upper = (float(mean) for mean in seen.bounds(batches).mean(axis=1))
     h, batch = seen.entropy(rng), seen.mean_entropy(batches, rng)
-    return Sides(
-        left=(lower, batch, h, batch),
-        right=(batch, h, batch + left_out, upper),
-        parts=("E lower(n) ≤ E h(p_S)", "E h(p_S) ≤ h", "h ≤ E h(p_S) + log(N/n)", "E h(p_S) ≤ E upper(n)"),
-        measured={"E lower(n)": lower, "E h(p_S)": batch, "h": h, "E upper(n)": upper, "log(N/n)": left_out},
-    )
+    sides = {
+        "E lower(n) ≤ E h(p_S)": (lower, batch),
+        "E h(p_S) ≤ h": (batch, h),
+        "h ≤ E h(p_S) + log(N/n)": (h, batch + left_out),
+        "E h(p_S) ≤ E upper(n)": (batch, upper),
+    }
+    if seen.clustered:
+        sides |= {
+            "clustered: E upper(n) ≤ E lower(n)": (upper, lower),
+            "clustered: E h(p_S) + log(N/n) ≤ h": (batch + left_out, h),
+        }
+    left, right = zip(*sides.values(), strict=True)
+    measured = {"E lower(n)": lower, "E h(p_S)": batch, "h": h, "E upper(n)": upper, "log(N/n)": left_out}
+    return Sides(left=left, right=right, parts=tuple(sides), measured=measured)
 
 
 _batch = batch_keeps_lower_bound_of_mixture_entropy

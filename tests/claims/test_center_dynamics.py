@@ -129,6 +129,12 @@ def test_inputs_trained_with_collapsed_centers_shrink_by_the_rate():
     assert joint.share_at(2) == pytest.approx(0.9**4)
 
 
+@pytest.mark.parametrize("rate", dynamics.RATES)
+def test_delay_is_judged_at_the_share_stated(rate):
+    t = dynamics._delay(rate)
+    assert (1 - rate) ** (2 * t) >= dynamics.SHRUNK > (1 - rate) ** (2 * t + 2)
+
+
 def test_likelihood_rises_while_inputs_are_trained():
     """One joint step, repeated by hand."""
     seen, centers, var = inputs(), 0.3 * rng(2).standard_normal((3, 3)), 0.5

@@ -49,6 +49,17 @@ def test_hadamard_is_met_before_the_stated_beta():
         assert world.logdet(0.5 * world.crossing) > world.hadamard > world.logdet(2 * world.crossing)
 
 
+def test_stated_beta_is_no_larger_than_needed_where_correlations_are_weak():
+    """There it is large, and log(1 + 1/(βλ)) is 1/(βλ) but for a share 1/(2βλ) of it."""
+    world = logdet.NEARLY_ISOTROPIC.make()(rng())
+    assert world.crossing == pytest.approx(world.enough, rel=1 / (world.crossing * world.variances[0]))
+
+
+def test_noise_adds_to_the_covariance_of_a_mixture():
+    world = logdet.TWO.make()(rng())
+    np.testing.assert_allclose(world.noisy.cov, world.cov + np.eye(2) / 10, atol=8 * EPS)
+
+
 @pytest.mark.parametrize(("n", "k"), [(50, 3), (4, 6)])
 def test_published_number_is_converted_for_few_rows_too(n, k):
     z, beta = rng(n, k).standard_normal((n, k)), 3.0
