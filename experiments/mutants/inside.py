@@ -33,6 +33,16 @@ class Record:
     def __init__(self) -> None:
         self.ran, self.failed = [], []
 
+    def pytest_sessionstart(self) -> None:
+        """The same examples of hypothesis every time, however busy the machine; the smallest that fails is not sought."""
+        from hypothesis import HealthCheck, Phase, settings
+
+        settings.register_profile(
+            "mutants", derandomize=True, deadline=None, phases=(Phase.explicit, Phase.generate),
+            suppress_health_check=list(HealthCheck),
+        )  # fmt: skip
+        settings.load_profile("mutants")
+
     def pytest_runtest_logreport(self, report: Any) -> None:
         if report.when == "call":
             self.ran.append(report.nodeid)
@@ -46,14 +56,7 @@ class Record:
 def of_tests(copy: Path, detector: str) -> dict[str, Any]:
     """Tests that are not marked slow, up to the first that fails."""
     import pytest
-    from hypothesis import HealthCheck, Phase, settings
 
-    # The same examples every time, however busy the machine; one that fails is enough, the smallest is not sought.
-    settings.register_profile(
-        "mutants", derandomize=True, deadline=None, phases=(Phase.explicit, Phase.generate),
-        suppress_health_check=list(HealthCheck),
-    )  # fmt: skip
-    settings.load_profile("mutants")
     record = Record()
     options = ["-x", "-q", "-p", "no:cacheprovider", "-m", "not slow", f"--rootdir={copy}"]
     status = pytest.main([*options, *detector.split()], plugins=[record])
