@@ -60,7 +60,7 @@ def test_what_failed_and_what_is_tight_is_marked(ledger: Ledger) -> None:
 def test_numbers_are_short_and_rounding_is_no_error(ledger: Ledger) -> None:
     cases = [
         (1.345888946, 8.7e-17, "1.34589"), (0.0, 0.0, "0"), (0.2, 0.013, "0.200 ± 0.013"),
-        (6.660454042e-19, 3.6e-20, "6.66e-19 ± 3.6e-20"), (0.1234567891234, 2.3e-12, "0.1235 ± 2.3e-12"),
+        (6.660454042e-19, 3.6e-20, "6.66e-19 ± 3.6e-20"), (-0.1234567891234, 1.3e-11, "-0.1235 ± 1.3e-11"),
     ]  # fmt: skip
     for value, error, text in cases:
         assert _gap(ledger, value, error) == text
