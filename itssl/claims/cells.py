@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, TypeAlias, get_args
 
 from itssl.choices import ParameterError, require_known
-from itssl.claims.chain import Chain, measure_chain
+from itssl.claims.chain import measure_chain
+from itssl.claims.chain_answer import Chain
 from itssl.claims.check import check
 from itssl.claims.claim import Claim, claims
 from itssl.claims.decision import FIRST_LOOK, FloatingPoint
@@ -165,7 +166,7 @@ class ChainCell:
 
     def modules(self) -> tuple[str, ...]:
         """The module that measures it."""
-        return (Chain.__module__,)
+        return (measure_chain.__module__,)
 
     def shell(self, settings: Settings) -> str:
         """The shell command that repeats exactly this measurement."""

@@ -24,7 +24,7 @@ from itssl.claims.cells import LEVELS, CellError, Level, Settings, family_wise_r
 from itssl.claims.cells import Cell as Cell
 from itssl.claims.cells import plan as plan
 from itssl.claims.cells import plan_measurements as plan_measurements
-from itssl.claims.chain import Chain
+from itssl.claims.chain_answer import Chain
 from itssl.claims.claim import claims
 from itssl.claims.decision import Outcome
 from itssl.claims.stated_values import Comparison

@@ -9,6 +9,7 @@ import importlib
 import json
 from collections.abc import Mapping
 from enum import Enum
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -47,8 +48,8 @@ def from_text(text: str) -> Any:
 def _plain(x: Any) -> Any:
     if isinstance(x, Enum):
         return {"enum": _name(type(x)), "member": x.name}
-    if not isinstance(x, type) and _fields(type(x)):
-        return {"type": _name(type(x)), "fields": {name: _plain(getattr(x, name)) for name in _fields(type(x))}}
+    if (names := _fields(type(x))) is not None:
+        return {"type": _name(type(x)), "fields": {name: _plain(getattr(x, name)) for name in names}}
     if isinstance(x, Mapping):
         if not all(isinstance(key, str) for key in x):
             raise RecordError(f"answer: expected texts as keys, got {list(x)!r}")
@@ -85,18 +86,20 @@ def _name(cls: type) -> str:
     return f"{module}:{name}"
 
 
-def _fields(cls: type) -> tuple[str, ...]:
-    """Names of the fields of a dataclass or named tuple; none of another class."""
+def _fields(cls: type) -> tuple[str, ...] | None:
+    """Names of the fields of a dataclass or named tuple; None for another class."""
     if dataclasses.is_dataclass(cls):
         return tuple(f.name for f in dataclasses.fields(cls))
-    return tuple(getattr(cls, "_fields", ())) if issubclass(cls, tuple) else ()
+    return getattr(cls, "_fields", None) if issubclass(cls, tuple) else None
 
 
+@cache
 def _class(name: str) -> Any:
     """The dataclass, named tuple or enumeration of this name, defined in the module that the name says."""
     module, _, short = name.partition(":")
     if module.partition(".")[0] == _PACKAGE:
         cls = getattr(importlib.import_module(module), short)
-        if isinstance(cls, type) and (issubclass(cls, Enum) or _fields(cls)) and _name(cls) == name:
+        known = isinstance(cls, type) and (issubclass(cls, Enum) or _fields(cls) is not None)
+        if known and _name(cls) == name:
             return cls
     raise RecordError(f"text: expected a class of {_PACKAGE}, got {name!r}")

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from itssl.claims.cells import Cell
+from itssl.claims.chain_answer import Chain
 from itssl.claims.claim import claims
 from itssl.claims.ledger import Ledger
 from itssl.claims.stated_values import ERROR_RATE, Comparison
@@ -44,6 +45,7 @@ def render_markdown(ledger: Ledger) -> str:
             "Stated values", ("claim", "quantity", "stated", "measured", "agrees", "note"),
             (_comparison(c) for c in ledger.comparisons),
         ),
+        "" if ledger.chain is None else _chain(ledger.chain),
         _repeat(ledger),
     ]  # fmt: skip
     return "\n\n".join(section for section in sections if section) + "\n"
@@ -88,6 +90,29 @@ def _comparison(c: Comparison) -> tuple[str, ...]:
     return c.claim, c.quantity, f"{c.stated:g} {c.units}".strip(), measured, answer, c.note
 
 
+def _chain(chain: Chain) -> str:
+    head = ("step", "before training", "after training", "relation to the step before", "claims", "why")
+    links = (
+        (a.name, _number(a.value, a.standard_error), _number(b.value, b.standard_error),
+         _both(a.relation, b.relation), ", ".join(b.claims), _both(a.why, b.why))
+        for a, b in zip(chain.before, chain.after, strict=True)
+    )  # fmt: skip
+    beside = ((q.name, _number(q.before, q.before_error), _number(q.after, q.after_error), ", ".join(q.claims), q.why)
+              for q in (*chain.premises, *chain.consequences))  # fmt: skip
+    return "\n\n".join([
+        _section("The chain", head, links), _table(("beside it", *head[1:3], *head[4:]), beside),
+        "\n".join(f"- {_plain(note)}" for note in (chain.title, *chain.notes)),
+    ])  # fmt: skip
+
+
+def _both(before: str, after: str) -> str:
+    return after if before == after else f"{before} (before); {after} (after)"
+
+
+def _number(value: float, error: float) -> str:
+    return format_with_error(value, error) if error else f"{value:.5g}"
+
+
 def _repeat(ledger: Ledger) -> str:
     lines = [command(ledger, id) for id in by_claim(ledger)]
     lines += [Cell(v.claim, v.world, v.control).shell(ledger.settings) for v in ledger.failures]
@@ -100,8 +125,13 @@ def _gap(v: Verdict) -> str:
 
 def _section(title: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A heading and a table; nothing where there is no row."""
+    table = _table(head, rows)
+    return f"## {title}\n\n{table}" if table else ""
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     body = [_row([_plain(cell) for cell in row]) for row in rows]
-    return "\n".join([f"## {title}", "", _row(head), _row(["---"] * len(head)), *body]) if body else ""
+    return "\n".join([_row(head), _row(["---"] * len(head)), *body]) if body else ""
 
 
 def _row(cells: Sequence[str]) -> str:

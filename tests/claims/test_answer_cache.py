@@ -14,7 +14,7 @@ from toy_claims import register, toy
 from itssl.claims import answer_cache, cells
 from itssl.claims.answer_cache import AnswerCache, Request, default_folder, versions
 from itssl.claims.answering import LOADED, requests
-from itssl.claims.cells import Cell, Settings, StatedCell
+from itssl.claims.cells import Cell, ChainCell, Settings, StatedCell
 from itssl.claims.ledger import Ledger, plan, run
 from itssl.claims.source_closure import Source
 
@@ -95,6 +95,8 @@ def test_decision_and_check_are_behind_every_verdict() -> None:
         assert {"claims/decision.py", "claims/check.py", "claims/verdict.py", "itssl/estimate.py"} <= names
     names = {file.name for file in requests([CELLS[-1]], Settings())[CELLS[-1]].source.files}
     assert {"surrogates.py", "stated_values.py", "vicreg_surrogates.py"} <= names
+    names = {file.name for file in requests([ChainCell()], Settings())[ChainCell()].source.files}
+    assert {"chain.py", "chain_answer.py", "worlds.py", "training.py", "decomposition.py"} <= names
 
 
 def test_fresh_measures_again_and_renews(tmp_path: Path) -> None:

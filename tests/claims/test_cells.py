@@ -24,6 +24,7 @@ from itssl.claims.cells import (
 from itssl.claims.claim import claims
 from itssl.claims.decision import FIRST_LOOK, FloatingPoint
 from itssl.claims.ledger import run
+from itssl.claims.records import from_text, to_text
 from itssl.claims.stated_values import ERROR_RATE, stated_values
 from itssl.cli import main
 
@@ -102,6 +103,11 @@ def test_both_lines_repeat_a_comparison() -> None:
     python, option, code = shlex.split(cell.shell(settings))
     assert (python, option) == ("python", "-c")
     assert _printed(code) == _printed(cell.python(settings)) == f"{comparison}\n"
+
+
+def test_every_cell_can_be_part_of_a_key() -> None:
+    for cell in FULL + plan_measurements(level="full"):
+        assert from_text(to_text(cell)) == cell
 
 
 def test_each_cell_is_guessed_to_take_some_time() -> None:

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 from toy_claims import toy
+from toy_ledger import toy_chain
 
-from itssl.claims.cells import Cell, Settings
+from itssl.claims.cells import Cell, ChainCell, Settings
 from itssl.claims.check import check
 from itssl.claims.claim import Assumption, claims
 from itssl.claims.decision import FloatingPoint, Outcome
@@ -28,7 +29,8 @@ ESTIMATE = Estimate(
     "answer",
     [
         None, True, 7, 2**80, 1 / 3, -0.0, math.inf, "text \u2028 'quoted'", (), (1, (2.5, "a")), [1, None],
-        {"a": {"b": ()}}, ESTIMATE, Outcome.HOLDS, FloatingPoint(ulps=2), Cell("C1", "a", None), Settings(seed=2**70),
+        {"a": {"b": ()}}, ESTIMATE, Outcome.HOLDS, FloatingPoint(ulps=2), Cell("C1", "a", None),
+        ChainCell(), Settings(seed=2**70),
         Step("a", 1.0, 0.5, "=", -1.0, 0.1, "why"),
     ],
 )  # fmt: skip
@@ -61,6 +63,12 @@ def test_a_verdict_without_numbers_and_a_comparison_come_back() -> None:
     assert from_text(to_text(verdict)).to_json() == verdict.to_json()
     comparison = compare("C27: largest bound, d = 5")
     assert from_text(to_text(comparison)) == comparison
+
+
+def test_a_chain_comes_back() -> None:
+    chain = toy_chain()
+    assert from_text(to_text(chain)).to_dict() == chain.to_dict()
+    assert repr(from_text(to_text(chain))) == repr(chain)
 
 
 @pytest.mark.parametrize("other", [object(), len, np.zeros(2), {1: 2}, {1, 2}, 1j, b"bytes", Estimate, [object()]])

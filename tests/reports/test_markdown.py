@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from markdown_it import MarkdownIt
 from toy_claims import register, toy
+from toy_ledger import toy_chain
 
 from itssl.claims.cells import StatedCell
 from itssl.claims.ledger import Ledger, plan, run
@@ -27,7 +28,8 @@ def ledger(monkeypatch: pytest.MonkeyPatch) -> Ledger:
         toy("T4", {"raises": math.inf}, {"adds one": 1.0}),
     )
     cells = plan(register(monkeypatch, *toys))
-    return run((*cells, StatedCell("C27", "largest bound, d = 5")), progress=False)
+    made = run((*cells, StatedCell("C27", "largest bound, d = 5")), progress=False)
+    return replace(made, chain=toy_chain())
 
 
 def _tables(text: str) -> dict[str, list[list[str]]]:
@@ -58,13 +60,21 @@ def test_every_number_and_name_is_there_as_it_is(ledger: Ledger) -> None:
         assert v.control is None or v.control in cells
     for finding in ledger.findings:
         assert {format_with_error(e.value, e.standard_error) for e in finding.measured.values()} <= cells
+    assert ledger.chain is not None
+    for link in (*ledger.chain.before, *ledger.chain.after):
+        shown = format_with_error(link.value, link.standard_error) if link.standard_error else f"{link.value:.5g}"
+        assert {link.name, shown} <= cells
+        assert any(link.why in cell for cell in cells)
     assert {"T1", "T2", "T3", "largest bound, d = 5", "4.2914 nats", "yes"} <= cells
 
 
 def test_rows_count_worlds_controls_findings_and_errors(ledger: Ledger) -> None:
+    chain = ledger.chain
+    assert chain is not None
     rows = {name: len(cells) for name, cells in _tables(render_markdown(ledger)).items()}
     assert rows == {
         "Claims": 4 * 6, "Verdicts": 4 * 6, "Controls": 4 * 5, "Findings": 1 * 4, "Stated values": 1 * 6,
+        "The chain": 6 * len(chain.before) + 5 * len((*chain.premises, *chain.consequences)),
     }  # fmt: skip
     claims = _tables(render_markdown(ledger))["Claims"]
     assert [claims[6 * i + 4] for i in range(4)] == [["2 of 2"], ["0 of 1"], ["1 of 1"], ["0 of 1"]]

@@ -3,11 +3,13 @@
 import copy
 import json
 import math
+from dataclasses import replace
 from typing import Any
 
 import jsonschema
 import pytest
 from toy_claims import register, toy
+from toy_ledger import toy_chain
 
 from itssl.claims.cells import StatedCell
 from itssl.claims.ledger import Ledger, plan, run
@@ -22,7 +24,8 @@ def ledger(monkeypatch: pytest.MonkeyPatch) -> Ledger:
         toy("T4", {"raises": math.inf}, {"adds one": 1.0}),
     )
     cells = plan(register(monkeypatch, *toys))
-    return run((*cells, StatedCell("C27", "largest bound, d = 5")), progress=False, max_replicates=32)
+    made = run((*cells, StatedCell("C27", "largest bound, d = 5")), progress=False, max_replicates=32)
+    return replace(made, chain=toy_chain())
 
 
 def test_it_is_a_schema() -> None:
@@ -49,7 +52,7 @@ def test_nothing_can_be_missing_or_added(ledger: Ledger) -> None:
     assert validator.is_valid(whole)
     free = {"parts", "measured", "assumptions", "versions"}
     for path in _objects(whole):
-        if path and path[-1] in free:
+        if path and (path[-1] in free or any(isinstance(step, int) and step > 1 for step in path)):
             continue
         place: Any = whole
         for step in path:
