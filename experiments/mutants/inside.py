@@ -34,7 +34,7 @@ class Record:
         self.ran, self.failed = [], []
 
     def pytest_sessionstart(self) -> None:
-        """The same examples of hypothesis every time, however busy the machine; the smallest that fails is not sought."""
+        """Let hypothesis try the same examples, however busy the machine, and not seek the smallest that fails."""
         from hypothesis import HealthCheck, Phase, settings
 
         settings.register_profile(
