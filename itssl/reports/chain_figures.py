@@ -185,8 +185,8 @@ def _arrow(ax: Axes, a: tuple[float, float], b: tuple[float, float]) -> None:
     forward, same = b[0] > a[0], b[0] == a[0]
     start = a if same or not forward else (a[0] + _WIDTH, a[1])
     end = b if same or forward else (b[0] + _WIDTH, b[1])
-    length = abs(a[1] - b[1])
-    bend = 2 * min(0.42, 0.14 + 0.05 * length) / length if same else 0.08 if forward else -0.08
+    down = a[1] - b[1]
+    bend = 2 * min(0.42, 0.14 + 0.05 * abs(down)) / down if same else 0.08 if forward else -0.08
     ax.add_patch(
         FancyArrowPatch(
             start, end, connectionstyle=f"arc3,rad={bend}", arrowstyle="-|>", mutation_scale=8, linewidth=1.0,

@@ -25,8 +25,10 @@ from itssl.distributions.gaussian import Gaussian, LawError
 from itssl.distributions.mixture import GaussianMixture
 from itssl.estimate import Bias, Estimate
 from itssl.evaluation.decomposition import decompose
-from itssl.networks.encoders import as_double, mlp
+from itssl.networks.encoders import as_double, embed, mlp, torch_generator
 from itssl.networks.pushforward import image, log_volume_change
+from itssl.networks.views import AffineViews
+from itssl.objectives.contrastive import infonce_terms
 
 EPS = np.finfo(float).eps
 STD, DRAWS = 0.3, 400
@@ -258,11 +260,24 @@ def test_consequences_are_the_bound_and_the_error_it_bounds(small: Chain) -> Non
 
 
 def test_infonce_is_that_of_the_objectives() -> None:
-    from itssl.objectives.contrastive import infonce_terms
-
     u, v = (z / np.linalg.norm(z, axis=1, keepdims=True) for z in stream(0, "u").standard_normal((2, 30, 4)))
     found = chain_module._infonce(u, v, 0.2).mean()
     assert found == pytest.approx(infonce_terms(u, v, temperature=0.2).bound.value, abs=1e3 * EPS)
+
+
+def test_information_of_augmented_pictures_is_infonce_of_both_views_on_the_second_half() -> None:
+    import torch
+
+    network, data, n = as_double(untrained_digits_encoder()), digits_data(), 200
+    x = torch.tensor(data.test_x[stream(3, "pictures of the chain").integers(len(data.test_x), size=n)])
+    views = AffineViews()(x, torch_generator(3, "views of the chain"))
+    center = embed(network, data.train_x).mean(axis=0)
+    z_a, z_b = (embed(network, view.numpy())[n // 2 :] - center for view in views)
+    found = chain_module._augmented(network, 3, n=n).information
+    expected = {tau: infonce_terms(z_a, z_b, temperature=tau).bound.value for tau in chain_module.TEMPERATURES}
+    chosen = float(found.method.rpartition(" ")[2])
+    assert found.value == pytest.approx(expected[chosen], abs=1e4 * EPS)
+    assert found.n == n // 2
 
 
 def test_forms_say_the_same(small: Chain) -> None:

@@ -165,6 +165,14 @@ def test_arrows_join_the_claims_they_stand_for(picture: Figure) -> None:
         assert x_1 - place[b][0] in (0, pytest.approx(chain_figures._WIDTH))
 
 
+def test_arrows_within_a_section_stay_left_of_its_boxes(picture: Figure) -> None:
+    place, (ax,) = chain_figures._places(claim_graph())[0], picture.axes
+    arrows = [p for p in ax.patches if isinstance(p, FancyArrowPatch)]
+    for (a, b), arrow in zip(claim_graph().edges, arrows, strict=True):
+        if place[a][0] == place[b][0]:
+            assert ax.transData.inverted().transform(arrow.get_window_extent())[0, 0] < place[a][0] - 0.1
+
+
 def test_words_name_every_claim_and_use() -> None:
     words = describe_graph()
     for c in claims().values():
