@@ -93,7 +93,7 @@ def verify(
     try:
         with _refusals():
             from itssl.claims.answer_cache import default_folder
-            from itssl.claims.ledger import available_cores, plan, plan_measurements, run
+            from itssl.claims.ledger import available_cores, left_out, plan, plan_measurements, run
 
             named = [name.upper() for name in ids] or None
             cells = plan(named, level) + plan_measurements(named, level)
@@ -103,7 +103,7 @@ def verify(
             click.echo(f"seed {seed} (drawn)", err=True)
         ledger = run(
             cells, seed=seed, jobs=jobs or available_cores(), level=level, cache=cache or default_folder(), fresh=fresh,
-            progress=sys.stderr.isatty() if progress is None else progress,
+            progress=sys.stderr.isatty() if progress is None else progress, notes=left_out(named, level),
         )  # fmt: skip
         from itssl.reports.markdown import write_markdown
         from itssl.reports.page import write_json, write_page

@@ -189,7 +189,8 @@ class CellError:
 def plan(ids: Iterable[str] | None = None, level: Level = "default") -> tuple[Any, ...]:
     """The cells of the named claims (all claims unless given): each world of the level, then each control.
 
-    A world takes part at its own level and above ("quick" ⊂ "default" ⊂ "full"); a control at that of its world.
+    A world takes part at its own level and above ("quick" ⊂ "default" ⊂ "full"), where the package that it needs is
+    installed; a control with its world.
 
     Raises UnknownNameError for an unknown claim or level, ParameterError for a claim without a world at the level.
 
@@ -202,13 +203,28 @@ def plan(ids: Iterable[str] | None = None, level: Level = "default") -> tuple[An
     for id in wanted:
         require_known("claim", id, claims())
         claim, rank = claims()[id], LEVELS.index(level)
-        worlds = [w for w in claim.worlds if LEVELS.index(w.level) <= rank]
+        worlds = [w for w in claim.worlds if LEVELS.index(w.level) <= rank and w.available]
         if not worlds:
             least = min((w.level for w in claim.worlds), key=LEVELS.index)
             raise ParameterError(f"level: {id} has no world at level {level!r}; run it at level {least!r}")
         cells += [Cell(id, w.name) for w in worlds]
         cells += [Cell(id, c.world.name, c.name) for c in claim.controls if LEVELS.index(c.world.level) <= rank]
     return tuple(cells)
+
+
+def left_out(ids: Iterable[str] | None = None, level: Level = "default") -> tuple[str, ...]:
+    """A sentence for each world that would take part if the package that it needs were installed.
+
+    >>> left_out(["C10"], "full")
+    ()
+    """
+    chosen = [claims()[id] for id in (claims() if ids is None else ids)]
+    return tuple(
+        f"left out: {c.id} in {w.name!r}, which needs the package {w.needs}"
+        for c in chosen
+        for w in c.worlds
+        if LEVELS.index(w.level) <= LEVELS.index(level) and not w.available
+    )
 
 
 def plan_measurements(ids: Iterable[str] | None = None, level: Level = "default") -> tuple[Any, ...]:

@@ -22,6 +22,7 @@ from itssl.claims.answer_cache import AnswerCache
 from itssl.claims.answering import LOADED, Answer, answers
 from itssl.claims.cells import LEVELS, CellError, Level, Settings, family_wise_rate
 from itssl.claims.cells import Cell as Cell
+from itssl.claims.cells import left_out as left_out
 from itssl.claims.cells import plan as plan
 from itssl.claims.cells import plan_measurements as plan_measurements
 from itssl.claims.chain_answer import Chain
@@ -198,13 +199,15 @@ def run(
     on_verdict: Callable[[Verdict], None] | None = None,
     cache: str | Path | None = None,
     fresh: bool = False,
+    notes: Iterable[str] = (),
 ) -> Ledger:
     """Answer the cells in ``jobs`` processes and keep what they found, in their order.
 
     Answers do not depend on ``jobs``: every cell draws from its own streams and computes on one thread. A cell that
     raises becomes a :class:`CellError` beside the answers of the others; an interrupt (Ctrl-C) keeps what is finished.
     ``false_verdict_rate`` replaces the rates of theorems and findings. ``cache`` is a folder in which answers are kept
-    and found again, ``fresh`` renews them all; without one nothing is kept. ``level`` is recorded in the ledger;
+    and found again, ``fresh`` renews them all; without one nothing is kept. ``level`` and ``notes`` are recorded in
+    the ledger;
     ``on_verdict`` is called in this process as verdicts arrive.
 
     Raises ParameterError for less than one job, SampleTypeError for a seed that is not a non-negative integer.
@@ -243,7 +246,7 @@ def run(
         planned=len(cells), seconds=time.perf_counter() - start if cells else 0.0, seed=seed, level=level,
         versions=_versions(), started=started.isoformat(timespec="seconds"), interrupted=interrupted,
         family_wise_rate=family_wise_rate(cells, settings), settings=settings,
-        cached=sum(a.cached for a in found.values()), notes=tuple(store.notes) if store is not None else (),
+        cached=sum(a.cached for a in found.values()), notes=(*notes, *(store.notes if store is not None else ())),
     )  # fmt: skip
 
 

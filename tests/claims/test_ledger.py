@@ -3,6 +3,7 @@
 import json
 import math
 import re
+from dataclasses import replace
 from typing import Any
 
 import jsonschema
@@ -15,7 +16,7 @@ from itssl.choices import ParameterError, UnknownNameError
 from itssl.claims import answering
 from itssl.claims.claim import Assumption, World, claims
 from itssl.claims.decision import Outcome
-from itssl.claims.ledger import LEVELS, Cell, Ledger, plan, run
+from itssl.claims.ledger import LEVELS, Cell, Ledger, left_out, plan, run
 from itssl.claims.verdict import Verdict
 from itssl.reports import schema
 
@@ -46,7 +47,19 @@ def test_every_claim_keeps_a_world_and_a_control_at_quick() -> None:
 def test_levels_are_nested_and_full_is_everything() -> None:
     quick, default, full = (set(plan(level=level)) for level in LEVELS)
     assert quick <= default <= full
-    assert len(full) == sum(len(c.worlds) + len(c.controls) for c in claims().values())
+    missing = sum(not w.available for c in claims().values() for w in c.worlds)
+    assert len(full) == sum(len(c.worlds) + len(c.controls) for c in claims().values()) - missing
+    assert len(left_out(level="full")) == missing
+
+
+def test_a_world_whose_package_is_missing_is_left_out_and_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    partly = toy("T3", {"a": 0.0, "b": 0.0}, {"adds one": 1.0})
+    object.__setattr__(partly, "worlds", (partly.worlds[0], replace(partly.worlds[1], needs="a_missing_package")))
+    register(monkeypatch, partly)
+    assert plan(["T3"]) == (Cell("T3", "a"), Cell("T3", "a", "adds one"))
+    (note,) = left_out(["T3"])
+    assert note == "left out: T3 in 'b', which needs the package a_missing_package"
+    assert run(plan(["T3"]), progress=False, notes=left_out(["T3"])).notes == (note,)
 
 
 def test_plan_lists_worlds_then_controls_once_each(monkeypatch: pytest.MonkeyPatch) -> None:

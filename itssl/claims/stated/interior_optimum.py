@@ -48,6 +48,6 @@ VALUES = (
     StatedValue(
         claim="C12", quantity="form with log-determinants at 1e-8 I", stated=305, rounding=0.5,
         measure=_log_form_by_moments, replicates=16, source_replicates=1, level="default",
-        note=C12 + " 305 shows that h was the Gaussian entropy of the total covariance: the true h gives 230.",
+        note=C12 + " With the Gaussian entropy of the total covariance for h; with the true h it is 230.",
     ),
 )  # fmt: skip
