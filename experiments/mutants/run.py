@@ -39,7 +39,13 @@ def cells(quick: bool) -> list[Cell]:
     chosen = [m for m in MUTANTS if m.name in QUICK] if quick else MUTANTS
     detectors = list(dict.fromkeys(d for m in chosen for d in m.detectors))
     tests = " ".join(d for d in detectors if ".py" in d)  # in one process, for there none should fail
-    bare = [{"detector": d, "of": _digest(*_files((d,)))} for d in [*(d for d in detectors if ".py" not in d), tests]]
+    bare = [
+        {
+            "detector": d,
+            "of": _digest(*_files((d,)), *{ROOT / m.file: None for m in chosen if {*m.detectors} & {*d.split()}}),
+        }
+        for d in [*(d for d in detectors if ".py" not in d), tests]
+    ]
     planted = [
         {"mutant": m.name, "part": m.part, "file": m.file, "kind": m.kind, "old": m.old, "new": m.new,
          "detectors": list(m.detectors), "of": _digest(ROOT / m.file, *_files(m.detectors))}
