@@ -80,6 +80,8 @@ def test_every_line_names_its_cell_whatever_the_name() -> None:
         compile(cell.python(Settings()), "lines", "exec")
     settings = Settings(theorem_rate=1e-3, max_replicates=64)
     assert FULL[0].shell(settings).endswith(" --seed 0 --false-verdict-rate 0.001 --max-replicates 64")
+    assert FULL[0].python(settings).endswith(", seed=0, false_verdict_rate=0.001, max_replicates=64))")
+    assert FULL[0].python(Settings()).endswith(", seed=0, false_verdict_rate=0.0001))")
 
 
 def _printed(python: str) -> str:
