@@ -1,6 +1,7 @@
 """Records: answers come back as they were, and nothing else comes back."""
 
 import math
+import sys
 from types import MappingProxyType
 from typing import Any
 
@@ -91,3 +92,9 @@ def test_nothing_else_is_written(other: Any) -> None:
 def test_nothing_else_is_read(text: str) -> None:
     with pytest.raises(RecordError):
         from_text(text)
+
+
+def test_reading_imports_no_other_package() -> None:
+    with pytest.raises(RecordError):
+        from_text('{"type": "this:X", "fields": {}}')
+    assert "this" not in sys.modules
