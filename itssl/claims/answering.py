@@ -6,7 +6,7 @@ What raises becomes an error beside the answers of the others.
 import time
 import traceback
 import warnings
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,12 +47,10 @@ def answers(
             missing.append(_Task(cell, settings, cache, asked.get(cell)))
         else:
             yield Answer(cell, kept, cached=True)
-    if jobs > 1:
-        known = cache.seconds() if cache is not None else {}
-        missing.sort(key=lambda task: known.get(str(task.cell)) or task.cell.expected_seconds, reverse=True)
+    known = cache.seconds() if cache is not None else {}
     took: dict[str, float] = {}
     try:
-        for answer in _run(missing, jobs):
+        for answer in _run(missing, jobs, known):
             if not isinstance(answer.value, CellError):
                 took[str(answer.cell)] = answer.seconds
             if cache is not None:
@@ -108,20 +106,28 @@ class _Task:
         return Answer(self.cell, value, seconds=time.perf_counter() - start, notes=notes)
 
 
-def _run(tasks: Sequence[_Task], jobs: int) -> Generator[Answer, None, None]:
-    """Answers as they finish; the tasks are started in their order."""
+def _run(tasks: Sequence[_Task], jobs: int, known: Mapping[str, float]) -> Generator[Answer, None, None]:
+    """Answers as they finish; in several processes the longest ``known`` or expected to be are started first.
+
+    Cells that train the same networks stay together, for a process keeps what it has trained.
+    """
     if min(jobs, len(tasks)) <= 1:
         for task in tasks:
             yield task.run()
         return
+    together: dict[Any, list[_Task]] = {}
+    for task in tasks:
+        together.setdefault(task.cell.trained or task.cell, []).append(task)
+    groups = sorted(together.values(), key=lambda group: -sum(_seconds(task.cell, known) for task in group))
     unfinished = {task.cell: None for task in tasks}
     with joblib.parallel_config(backend="loky", inner_max_num_threads=1):
-        pool = cast(Any, joblib.Parallel)(n_jobs=min(jobs, len(tasks)), return_as="generator_unordered", batch_size=1)
-    arriving = pool(joblib.delayed(_Task.run)(task) for task in tasks)
+        pool = cast(Any, joblib.Parallel)(n_jobs=min(jobs, len(groups)), return_as="generator_unordered", batch_size=1)
+    arriving = pool(joblib.delayed(_run_all)(group) for group in groups)
     try:
-        for answer in arriving:
-            del unfinished[answer.cell]
-            yield answer
+        for group in arriving:
+            for answer in group:
+                del unfinished[answer.cell]
+                yield answer
     except Exception as error:  # a worker was killed or ran out of memory: the pool is gone, the answers are not
         for cell in unfinished:
             yield Answer(cell, _error(cell, error))
@@ -131,6 +137,14 @@ def _run(tasks: Sequence[_Task], jobs: int) -> Generator[Answer, None, None]:
         ):  # after an interrupt joblib warns that it cancels tasks, which is what is wanted
             warnings.filterwarnings("ignore", "(?s).*tasks which were still being processed")
             arriving.close()
+
+
+def _run_all(tasks: Sequence[_Task]) -> list[Answer]:
+    return [task.run() for task in tasks]
+
+
+def _seconds(cell: Any, known: Mapping[str, float]) -> float:
+    return known.get(str(cell)) or cell.expected_seconds
 
 
 def _error(cell: Any, error: Exception) -> CellError:
