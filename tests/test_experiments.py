@@ -18,7 +18,8 @@ def run(folder, out, *options):
     )  # fmt: skip
 
 
-LONG = {"output_law", "network_truth", "mutants"}  # a quarter of a minute each and more, even so
+LONG = {"output_law", "network_truth", "mutants", "stability", "correspondence", "entropy_during_training"}
+"""Some ten seconds each and more, even so."""
 
 
 @pytest.mark.parametrize(

@@ -7,23 +7,24 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import click
 import numpy as np
 
 from experiments.runner import Cell, experiment
 from itssl.arrays import stream
 from itssl.claims.claim import claims
 from itssl.claims.decision import FloatingPoint
-from itssl.claims.ledger import plan, run
+from itssl.claims.ledger import LEVELS, plan, run
 
 RUNS, QUICK_RUNS, QUICK_CLAIMS = 20, 2, ("C10", "C17", "C26")
 
 
-def cells(quick: bool) -> list[Cell]:
+def cells(quick: bool, level: str) -> list[Cell]:
     """Theorems only: findings are measured, not judged (and trained for)."""
     chosen = QUICK_CLAIMS if quick else [c.id for c in claims().values() if c.kind == "theorem"]
     runs = QUICK_RUNS if quick else RUNS
     return [
-        {"run": i, "seed": int(stream(i, "stability").integers(2**31)), "level": "quick" if quick else "default",
+        {"run": i, "seed": int(stream(i, "stability").integers(2**31)), "level": level,
          "claim": claim}
         for i in range(runs) for claim in chosen
     ]  # fmt: skip
@@ -94,7 +95,10 @@ def _name(row: Cell, verdict: dict[str, Any]) -> str:
     return f"{row['claim']} in {verdict['world']!r}{control}"
 
 
-main = experiment(Path(__file__).parent, cells=cells, measure=measure, summarize=summarize, draw=draw)
+main = experiment(
+    Path(__file__).parent, cells=cells, measure=measure, summarize=summarize, draw=draw,
+    options=[click.option("--level", type=click.Choice(LEVELS), default="quick", show_default=True, help="Worlds.")],
+)  # fmt: skip
 
 if __name__ == "__main__":
     main()
