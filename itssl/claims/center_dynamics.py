@@ -252,7 +252,7 @@ EMBEDDINGS = World(
     first_look=2,
 )
 def fitted_centers_collapse_above_largest_variance(world: Draw, rng: np.random.Generator) -> Sides:
-    r"""Mixture centers of fixed variance σ² collapse iff σ² > λ_max(Cov X); if inputs are trained too, everything does.
+    r"""Mixture centers near their mean collapse iff σ² > λ_max(Cov X), σ² fixed; if inputs are trained too, all do.
 
     Fixed inputs, equal weights, EM (gradient ascent at rate σ²/π_k). All centers at the mean are stationary, and a step
     takes a deviation v_k to C(v_k − v̄)/σ² [1]. Below λ = λ_max, collapse is unstable: centers ±t e₁ have a mean

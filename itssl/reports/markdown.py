@@ -7,6 +7,7 @@ from pathlib import Path
 from itssl.claims.cells import Cell
 from itssl.claims.chain_answer import Chain
 from itssl.claims.claim import claims
+from itssl.claims.decision import Outcome
 from itssl.claims.ledger import Ledger
 from itssl.claims.stated_values import ERROR_RATE, Comparison
 from itssl.claims.verdict import Verdict
@@ -26,7 +27,7 @@ def render_markdown(ledger: Ledger) -> str:
         f"# itssl: {'all as expected' if ledger.ok else 'not ok'}\n\n{_plain(ledger.summary)}.",
         _run(ledger),
         _fence(failure_text(ledger)),
-        _section("Claims", ("claim", "kind", "statement", "uses", "worlds as expected", "controls"), _claims(ledger)),
+        _section("Claims", ("claim", "kind", "statement", "uses", "worlds", "controls"), _claims(ledger)),
         _section(
             "Verdicts", ("claim", "world", "verdict", "gap ± error", "wanted", "replicates"),
             ((v.claim, v.world, v.outcome.value, _gap(v), margin_text(v), str(v.replicates))
@@ -79,9 +80,12 @@ def _claims(ledger: Ledger) -> Iterable[tuple[str, ...]]:
         own = [a for a in answers if isinstance(a, Verdict)]
         worlds = [v for v in own if v.control is None]
         good = 0 if id in unexpected and all(v.as_expected for v in worlds) else sum(v.as_expected for v in worlds)
+        word = "as expected"
+        if claims()[id].kind == "finding":  # nothing is expected of it
+            good, word = sum(v.outcome is Outcome.HOLDS for v in worlds), "hold"
         total = len(worlds) + sum(not isinstance(a, Verdict) and a.cell.control is None for a in answers)
         claim = claims()[id]
-        yield id, claim.kind, claim.title, ", ".join(claim.uses), f"{good} of {total}", controls_text(own)
+        yield id, claim.kind, claim.title, ", ".join(claim.uses), f"{good} of {total} {word}", controls_text(own)
 
 
 def _comparison(c: Comparison) -> tuple[str, ...]:
