@@ -21,6 +21,7 @@ from .claims.decision import FloatingPoint as FloatingPoint
 from .claims.decision import MonteCarlo as MonteCarlo
 from .claims.decision import Outcome as Outcome
 from .claims.decision import Relation as Relation
+from .claims.decision import Share as Share
 from .claims.decision import Sides as Sides
 from .claims.verdict import ClaimError as ClaimError
 from .claims.verdict import Verdict as Verdict

@@ -54,9 +54,30 @@ class FloatingPoint:
 Tolerance: TypeAlias = MonteCarlo | FloatingPoint
 
 
+@dataclass(frozen=True)
+class Share:
+    """A side that is the share of ``draws`` independent draws in which something happens, in ``hits`` of them.
+
+    Its interval is the exact one of Clopper and Pearson over all replicates: where nothing happened in n draws, it may
+    still happen in some log(1/α)/n of them, which the spread of the replicates, zero, would not say.
+
+    >>> nothing = lambda i: Sides(left=Share(0, 4), right=0.05)
+    >>> decide(nothing, Relation.AT_MOST, MonteCarlo(0.0), max_replicates=32).outcome     # of 128 draws
+    <Outcome.UNDECIDED: 'UNDECIDED'>
+    """
+
+    hits: int
+    draws: int
+
+    def __post_init__(self) -> None:
+        require_count("draws", self.draws)
+        if not 0 <= self.hits <= self.draws:
+            raise ParameterError(f"hits: expected from 0 to draws = {self.draws}, got {self.hits!r}")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Sides:
-    """Both sides of a statement on one replicate: numbers, Estimates, or equally long tuples of them.
+    """Both sides of a statement on one replicate: numbers, Estimates, Shares, or equally long tuples of them.
 
     Several parts are one statement: it holds if all parts do, and the error rate is shared among them. ``measured``
     holds further numbers of the replicate, reported with their error but never judged.
@@ -113,6 +134,8 @@ def decide(
     - EQUAL: interval inside ±margin → HOLDS, disjoint from it → VIOLATED;
     - AT_MOST: upper end ≤ margin → HOLDS, lower end > margin → VIOLATED; AT_LEAST likewise mirrored.
 
+    Sides that are a :class:`Share` have exact binomial intervals instead.
+
     For a ``FloatingPoint`` tolerance every gap of ``first_look`` replicates must be within rounding. A side known
     only as a bound certifies one direction: a LOWER left side cannot certify "≤" and an UPPER one cannot refute it; the
     rule then answers UNDECIDED, as it does for gaps that are not finite.
@@ -143,7 +166,7 @@ def decide(
             outcome = _judge_roundings(relation, left, right, tolerance)
         else:
             error_rate = false_verdict_rate / (len(looks) * gaps.shape[1])
-            outcome = _judge_means(relation, left, right, tolerance, error_rate)
+            outcome = _judge_means(relation, sides, left, right, tolerance, error_rate)
         if outcome is not Outcome.UNDECIDED:
             break
     outcome, reason = _refuse_uncertified(outcome, relation, sides[0], reason)
@@ -168,14 +191,52 @@ def _judge_roundings(relation: Relation, left: np.ndarray, right: np.ndarray, to
 
 
 def _judge_means(
-    relation: Relation, left: np.ndarray, right: np.ndarray, tolerance: MonteCarlo, error_rate: float
-) -> Outcome:
-    """Student-t intervals of the mean gap, by part; the margin is widened by the rounding of the sides themselves."""
-    n, gaps = len(left), left - right
-    half = student_quantile(1 - error_rate / 2, n - 1) * gaps.std(axis=0, ddof=1) / math.sqrt(n)
+    relation: Relation, sides: list[Sides], left: np.ndarray, right: np.ndarray, tolerance: MonteCarlo,
+    error_rate: float,
+) -> Outcome:  # fmt: skip
+    """Intervals of the mean gap, by part; the margin is widened by the rounding of the sides themselves."""
+    low, high = _mean_interval(left - right, error_rate)
+    for i, shares in _share_parts(sides).items():
+        ends = [
+            _mean_interval(values[:, i : i + 1], error_rate / 2)
+            if share is None
+            else _exact_interval(share, error_rate / 2)
+            for values, share in zip((left, right), shares, strict=True)
+        ]
+        (low_a, high_a), (low_b, high_b) = ends
+        low[i], high[i] = np.squeeze(low_a - high_b), np.squeeze(high_a - low_b)
     margin = tolerance.margin + 8 * np.finfo(float).eps * _scale(left, right).max(axis=0)
-    low, high = gaps.mean(axis=0) - half, gaps.mean(axis=0) + half
     return _combine([_judge(relation, *ends) for ends in zip(low, high, margin, strict=True)])
+
+
+def _mean_interval(values: np.ndarray, error_rate: float) -> tuple[np.ndarray, np.ndarray]:
+    """Student's, for the mean of each column."""
+    n = len(values)
+    half = student_quantile(1 - error_rate / 2, n - 1) * values.std(axis=0, ddof=1) / math.sqrt(n)
+    return values.mean(axis=0) - half, values.mean(axis=0) + half
+
+
+def _share_parts(sides: list[Sides]) -> dict[int, tuple[Share | None, Share | None]]:
+    """The parts with a Share on either side, counted over all replicates."""
+
+    def total(side: str, part: int) -> Share | None:
+        if not isinstance(_parts(getattr(sides[0], side))[part], Share):
+            return None
+        shares = [_parts(getattr(s, side))[part] for s in sides]
+        return Share(sum(s.hits for s in shares), sum(s.draws for s in shares))
+
+    both = ((total("left", part), total("right", part)) for part in range(len(sides[0].parts)))
+    return {part: shares for part, shares in enumerate(both) if shares != (None, None)}
+
+
+def _exact_interval(share: Share, error_rate: float) -> tuple[float, float]:
+    """Clopper and Pearson's interval of a probability."""
+    from scipy.special import betaincinv
+
+    hits, misses = share.hits, share.draws - share.hits
+    low = 0.0 if hits == 0 else float(betaincinv(hits, misses + 1, error_rate / 2))
+    high = 1.0 if misses == 0 else float(betaincinv(hits + 1, misses, 1 - error_rate / 2))
+    return low, high
 
 
 def _scale(left: np.ndarray, right: np.ndarray) -> np.ndarray:
@@ -249,6 +310,8 @@ def _parts(side: Any) -> tuple[Any, ...]:
 
 
 def _value(side: Any) -> float:
+    if isinstance(side, Share):
+        return side.hits / side.draws
     value = side.value if isinstance(side, Estimate) else side.detach().cpu().numpy() if is_torch(side) else side
     try:
         numbers = np.empty(0) if value is None else np.asarray(value, dtype=float)

@@ -6,7 +6,7 @@ import pytest
 from itssl import Bias, Estimate, FloatingPoint, MonteCarlo, Outcome, Relation, Sides
 from itssl.arrays import stream
 from itssl.choices import ParameterError
-from itssl.claims.decision import decide
+from itssl.claims.decision import Share, _exact_interval, decide
 
 
 def noisy(mean, spread=0.1, **options):
@@ -189,3 +189,56 @@ def test_bad_settings():
             MonteCarlo(margin)
     with pytest.raises(ParameterError, match="one left and one right per part"):
         decide(lambda i: Sides(left=(1.0, 2.0), right=0.0), Relation.EQUAL, MonteCarlo(0.1))
+
+
+def shares(probability, draws, seed=0):
+    rng = stream(seed, "shares")
+    return lambda i: Sides(left=Share(int(rng.binomial(draws, probability)), draws), right=0.05)
+
+
+def test_a_share_without_events_is_not_zero():
+    """In 32 draws nothing may happen that does in one of twenty; the spread of the replicates, zero, does not say."""
+    for draws, outcome in ((1, Outcome.UNDECIDED), (16, Outcome.HOLDS)):
+        found = decide(
+            shares(0.0, draws), Relation.AT_MOST, MonteCarlo(0.0), false_verdict_rate=1e-4, max_replicates=32
+        )
+        assert found.outcome is outcome
+    plain = decide(lambda i: Sides(left=0.0, right=0.05), Relation.AT_MOST, MonteCarlo(0.0), max_replicates=32)
+    assert plain.outcome is Outcome.HOLDS
+
+
+def test_shares_on_both_sides():
+    both = decide(
+        lambda i: Sides(left=Share(20, 20), right=Share(20, 20)), Relation.EQUAL, MonteCarlo(0.02), max_replicates=64
+    )
+    assert both.outcome is Outcome.HOLDS
+    apart = decide(lambda i: Sides(left=Share(9, 10), right=Share(1, 10)), Relation.EQUAL, MonteCarlo(0.02))
+    assert apart.outcome is Outcome.VIOLATED
+
+
+def test_wrong_verdicts_on_shares_are_as_rare_as_promised():
+    """At a probability on the bound; a rule by Student's t says HOLDS in a sixth of the runs, for rates of 1 %."""
+    rate, runs = 0.01, 300
+    found = [
+        decide(
+            shares(0.05, 2, seed), Relation.AT_MOST, MonteCarlo(0.0), false_verdict_rate=rate, max_replicates=64
+        ).outcome
+        for seed in range(runs)
+    ]
+    allowed = runs * rate + 4 * np.sqrt(runs * rate)
+    assert found.count(Outcome.HOLDS) <= allowed
+    assert found.count(Outcome.VIOLATED) <= allowed
+
+
+@pytest.mark.parametrize(("hits", "draws"), [(3, 2), (-1, 2)])
+def test_a_share_has_at_most_all_hits(hits, draws):
+    with pytest.raises(ParameterError, match=f"hits: expected from 0 to draws = 2, got {hits}"):
+        Share(hits, draws)
+
+
+def test_exact_interval_is_the_inverse_of_binomial_tails():
+    from scipy.stats import binom
+
+    low, high = _exact_interval(Share(3, 40), 0.02)
+    assert binom.sf(2, 40, low) == pytest.approx(0.01, rel=1e-9)
+    assert binom.cdf(3, 40, high) == pytest.approx(0.01, rel=1e-9)

@@ -36,7 +36,7 @@ def test_deviations_are_those_of_means():
         found = [deviation(p, n, rng("deviations", i)) for i in range(25)]
         error = np.std(found, ddof=1) / 5
         assert error < 0.05 * expected
-        assert np.mean(found) == pytest.approx(expected, abs=5 * error)
+        assert np.mean(found) == pytest.approx(expected, abs=float(5 * error))
 
 
 def test_medians_of_c_are_those_of_probes_one_by_one():
