@@ -83,7 +83,7 @@ def draw(rows: list[Cell]) -> Any:
         if not taken:
             axes.text(32, y, "decided within rounding", va="center", fontsize=7, color="0.4")
     axes.set_xscale("log", base=2)
-    axes.set_xlim(24, 1400)
+    axes.set_xlim(6, 1400)
     axes.set_yticks(range(len(names)), names, fontsize=7)
     axes.invert_yaxis()
     axes.set_xlabel("replicates until the verdict (at most 1024); area: share of the verdicts; cross: not as expected")
