@@ -167,5 +167,11 @@ def claims() -> Mapping[str, Claim]:
     """
     package = importlib.import_module("itssl.claims")
     modules = [importlib.import_module(f"{package.__name__}.{m.name}") for m in pkgutil.iter_modules(package.__path__)]
-    found = [value for module in modules for value in vars(module).values() if isinstance(value, Claim)]
-    return {c.id: c for c in sorted(found, key=lambda c: c.id)}
+    found = {id(v): v for module in modules for v in vars(module).values() if isinstance(v, Claim)}
+    known: dict[str, Claim] = {}
+    for made in sorted(found.values(), key=lambda c: c.id):
+        if made.id in known:
+            where = f"{known[made.id].sides.__module__} and {made.sides.__module__}"
+            raise ParameterError(f"id: expected a new one for each claim, got {made.id!r} twice, in {where}")
+        known[made.id] = made
+    return known

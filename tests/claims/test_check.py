@@ -1,6 +1,7 @@
 """Checking claims and derivations: verdicts, assumptions, reproduction, refusal of truth values."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -157,3 +158,12 @@ def test_claims_are_collected_complete():
         names = [w.name for w in made.worlds]
         assert len(set(names)) == len(names), made.id
         assert made.tight_at in made.worlds, made.id
+
+
+def test_two_claims_of_one_name_are_refused(monkeypatch):
+    from itssl.claims import few_centers
+    from itssl.claims.claim import claims
+
+    monkeypatch.setattr(few_centers, "again", replace(claims()["C10"]), raising=False)
+    with pytest.raises(ParameterError, match="id: expected a new one for each claim, got 'C10' twice, in itssl"):
+        claims.__wrapped__()
