@@ -240,8 +240,9 @@ EMBEDDINGS = World(
     relation=Relation.AT_MOST,
     tolerance=ROUNDING,
     reference=ROSE_GUREWITZ_FOX_1990,
-    formula=r"\mu_k - \bar{\mu} \to \frac{1}{\sigma^2} \mathrm{Cov}(X) (\mu_k - \bar{\mu}), \quad"
-    r" \sum_k \pi_k \lVert\mu_k - \bar{x}\rVert^2 \le \sum_i \max(0, \lambda_i - \sigma^2)",
+    formula=r"v_k \mapsto \frac{1}{\sigma^2} \mathrm{Cov}(X) (v_k - \bar{v}), \quad"
+    r" \frac{\lambda_{\max}}{\sigma^2} < 1 \; \text{(collapse)}, \quad"
+    r" \frac{\lambda_{\max}}{\sigma^2} > 1 \; \text{(no collapse)}",
     worlds=(
         LINE,
         World(name="normal law of variances 1 and 0.97", make=lambda: _normal_law(1.0, 0.97, nodes=16)),
@@ -252,7 +253,10 @@ EMBEDDINGS = World(
     first_look=2,
 )
 def fitted_centers_collapse_above_largest_variance(world: Draw, rng: np.random.Generator) -> Sides:
-    r"""Mixture centers near their mean collapse iff σ² > λ_max(Cov X), σ² fixed; if inputs are trained too, all do.
+    r"""Mixture centers near their mean collapse if σ² > λ_max(Cov X), not if σ² < λ_max; with inputs trained, all do.
+
+    Judged off the threshold, at σ² = 0.95, 1.05 and 0.8 λ_max. At σ² = λ_max the law decides: Gaussian X collapses,
+    skewed X need not, for three centers or more may gain at third order.
 
     Fixed inputs, equal weights, EM (gradient ascent at rate σ²/π_k). All centers at the mean are stationary, and a step
     takes a deviation v_k to C(v_k − v̄)/σ² [1]. Below λ = λ_max, collapse is unstable: centers ±t e₁ have a mean

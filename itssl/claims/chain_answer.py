@@ -21,7 +21,8 @@ class Link(NamedTuple):
     """One line of the chain. ``relation`` stands between the value before and ``value``; ``gap`` = value − that.
 
     Errors are those of the draws, of a gap paired; what is a closed form of the law has none. ``claims`` say why the
-    relation holds: "≥" and "≤" always, "≈" where the law decides.
+    relation holds: "≥" and "≤" for every law, data processing up to the H(T|X) that ``why`` bounds, "≈" where the law
+    decides.
     """
 
     name: str
@@ -179,7 +180,7 @@ def _number(value: float, error: float, *, unit: float = 1.0) -> str:
     """value ± error; what rounding alone can cause, on the scale of ``unit``, is not shown."""
     if error > _ROUNDING * unit:
         return format_with_error(value, error)
-    return f"{value:.5g}" if abs(value) > _ROUNDING * unit else "0"
+    return "0" if abs(value) <= _ROUNDING * unit else f"{value:.5g}"
 
 
 def _aligned(lines: list[tuple[str, ...]]) -> list[str]:

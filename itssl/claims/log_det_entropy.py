@@ -279,7 +279,7 @@ def _(world: Draw, rng: np.random.Generator) -> Sides:
     return Sides(left=seen.entropy(rng), right=_entropy(within))
 
 
-@_logdet.control("uncentered second moments for the covariance", world=NEARLY_ISOTROPIC)
+@_logdet.control("uncentered second moments give no larger LogDet", world=NEARLY_ISOTROPIC)
 def _(world: Draw, rng: np.random.Generator) -> Sides:
     seen = world(rng)
     rows: Samples = seen.law.sample(4 * seen.dim, rng)
@@ -288,7 +288,7 @@ def _(world: Draw, rng: np.random.Generator) -> Sides:
     return Sides(left=_entropy(uncentered + noise), right=_entropy(covariance(rows) + noise))
 
 
-@_logdet.control("LogDet in bits", world=TWO)
+@_logdet.control("h in bits", world=TWO)
 def _(world: Draw, rng: np.random.Generator) -> Sides:
     seen = world(rng)
     return Sides(left=seen.entropy(rng) / np.log(2), right=seen.logdet())

@@ -157,12 +157,13 @@ NEEDLES = World(name="50 components every deviation, needles between", make=lamb
 def entropy_lies_between_huber_bounds(world: Draw, rng: np.random.Generator) -> Sides:
     r"""−Σ c_i log Σ_j c_j N(μ_i; μ_j, Σ_i + Σ_j) ≤ h ≤ H(T) + Σ c_i h(p_i) for a mixture Σ c_i N(μ_i, Σ_i) in R^K.
 
-    The upper bound is h(Z) ≤ h(Z, T), equal iff Z tells its component. The lower is Jensen's inequality in each
-    component, E_i log p ≤ log E_i p: equal iff p is constant within components, which a grid of overlapping ones
-    nearly is. It keeps the term j = i, so it is at most the upper bound less (K/2) log(e/2), 0.153 nats a dimension,
-    equal iff isolated: both bounds are never exact together. Beside them C30: its KL bound is at most the upper one
-    here; of the lower ones neither is always better (Bhattacharyya's is exact for isolated components, 0.193 below h
-    on the grid).
+    The upper bound is h(Z) ≤ h(Z, T), equal iff Z tells its component: with one component, and with more only in the
+    limit of components far apart ("isolated" ones: equal to rounding). The lower is Jensen's inequality in each
+    component, E_i log p ≤ log E_i p: equal iff p is constant within components, which a grid of overlapping ones nearly
+    is. It keeps the term j = i, so it is at most the upper bound less (K/2) log(e/2), 0.153 nats a dimension, equal in
+    the same cases: both bounds are never exact together. Beside them C30: its KL bound is at most the upper one here;
+    of the lower ones neither is always better (Bhattacharyya's is exact in the limit of isolated components, 0.193
+    below h on the grid).
     """
     seen = world(rng)
     h, (lower, upper) = seen.entropy(rng), seen.bounds
@@ -246,7 +247,7 @@ def _(world: Draw, rng: np.random.Generator) -> Sides:
     return Sides(left=seen.entropy(rng), right=seen.bounds.upper - seen.given_labels + float(mean))
 
 
-@_huber.control("upper bound in bits", world=GRID)
+@_huber.control("h in bits", world=GRID)
 def _(world: Draw, rng: np.random.Generator) -> Sides:
     seen = world(rng)
     return Sides(left=seen.entropy(rng) / np.log(2), right=seen.bounds.upper)

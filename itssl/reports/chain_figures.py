@@ -36,8 +36,8 @@ _DIAMOND: dict[str, Any] = {
     "linestyle": "",
 }
 _MEANING = {
-    "≥": "falls or stays, always",
-    "≤": "rises or stays, always",
+    "≥": "falls or stays (I: up to H(T|X))",
+    "≤": "rises or stays",
     "≈": "either, as the law decides",
     "": "start",
 }

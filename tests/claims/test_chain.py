@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from scipy.special import xlogy
 from scipy.stats import norm
 from torch import nn
@@ -206,16 +207,71 @@ def test_premises_against_every_draw(std: float) -> None:
     law = PrototypeLaw(prototypes=x, network=network, std=std)
     draws = Draws.of(law, DRAWS, 0)
     confused, exits, moments, entropy, floor = (value for _, value, *_ in chain_module._rests_on(law, draws))
+    posterior, posterior_x = (
+        given - np.logaddexp.reduce(given, axis=1)[:, None]
+        for given in (law.log_densities(draws.z), law.input_log_densities(draws.x))
+    )
     change = log_volume_change(network, draws.x) - log_volume_change(network, x)[draws.labels]
-    assert entropy == pytest.approx(change.mean(), abs=1e3 * EPS)
-    posterior = law.log_densities(draws.z)
-    posterior -= np.logaddexp.reduce(posterior, axis=1)[:, None]
+    told = [np.array([given[i, t] for i, t in enumerate(draws.labels)]) for given in (posterior_x, posterior)]
+    assert entropy == pytest.approx((change + told[0] - told[1]).mean(), abs=1e3 * EPS)
     p = exits + 1 - np.exp(posterior).max(axis=1).mean()
     p = min(p, 1 - 1 / len(x))
     fano = -xlogy(p, p) - xlogy(1 - p, 1 - p) + p * math.log(len(x) - 1)
     assert floor == pytest.approx(math.log(len(x)) - 2 * fano, abs=1e6 * EPS)
+    error = chain_module._rests_on(law, draws)[-1][2]
+    spread = (1 - np.exp(posterior).max(axis=1)).std(ddof=1) / math.sqrt(DRAWS)
+    slope = math.log((1 - p) * (len(x) - 1) / p) if spread > 0 else 0.0
+    assert error == pytest.approx(2 * slope * spread, abs=1e6 * EPS)
+    assert (error > 0.01) == (std == STD)
     assert (confused < 1e-12, exits < 0.1, moments < 1e-3) == (std < STD,) * 3
     assert floor <= links_of("K = D", input_std=std)["I(Z;Z')"].value
+
+
+def on_a_line(*x: float) -> PrototypeLaw:
+    """Slope 1 above 0, a tenth below: one to one, so that the entropy of f(X) is known."""
+    network = nn.Sequential(nn.Linear(1, 1), nn.LeakyReLU(0.1), nn.Linear(1, 1)).double()
+    for parameter in network.parameters():
+        parameter.data = torch.full_like(parameter, parameter.ndim - 1.0)
+    return PrototypeLaw(prototypes=np.array(x)[:, None], network=network, std=1.0)
+
+
+def test_entropy_of_a_network_on_a_line_is_that_of_z_and_what_premises_say() -> None:
+    """Draws leave their region, X and Z name T with errors of their own: h(f(X)) = h(X) + E log f', by quadrature."""
+    law, n = on_a_line(-0.3, 0.3), 20_000
+    (_, found, error, *_) = chain_module._rests_on(law, Draws.of(law, n, 0))[3]
+    x = GaussianMixture.isotropic(law.prototypes, 1.0)
+    z = image(x, law.network).mixture
+    expected = x.entropy_by_quadrature().value - math.log(10) / 2 - z.entropy_by_quadrature().value
+    assert abs(found - expected) < 5 * error
+    assert abs(expected) > 20 * error
+
+
+def test_no_entropy_is_compared_where_outputs_are_fewer_than_inputs() -> None:
+    network, x = WORLDS["K < D, variances above 1"]
+    law = PrototypeLaw(prototypes=x, network=network, std=STD)
+    (_, found, error, _, why) = chain_module._rests_on(law, Draws.of(law, DRAWS, 0))[3]
+    assert math.isnan(found)
+    assert math.isnan(error)
+    assert "K < D" in why
+
+
+@pytest.mark.parametrize("p", [1e-6, 0.1, 0.7])
+def test_fano_is_the_entropy_of_a_name_that_is_wrong_with_probability_p(p: float) -> None:
+    """And the most of it: all wrong names are equally likely."""
+    law = np.array([1 - p, *([p / 9] * 9)])
+    assert chain_module._fano(p, 10) == pytest.approx(-xlogy(law, law).sum(), abs=64 * EPS)
+    assert chain_module._fano(2.0, 10) == pytest.approx(math.log(10), abs=64 * EPS)
+    assert chain_module._fano(0.0, 10) == 0.0
+
+
+def test_data_processing_says_up_to_how_many_nats_it_holds() -> None:
+    assert chain_module._fano(chain_module.NAMED, 500) < 2.2e-5
+    for std in (1e-3, STD):
+        network, x = WORLDS["K = D"]
+        most = chain_module._fano(PrototypeLaw(prototypes=x, network=network, std=std).confused, len(x))
+        assert conditional_entropy("K = D", std) <= most + 64 * EPS
+        for step in NAMES[2:4]:
+            assert f"H(T|X) ≲ {most:.2g} nats" in links_of("K = D", input_std=std)[step].why
 
 
 @pytest.fixture(scope="module")
@@ -266,8 +322,6 @@ def test_infonce_is_that_of_the_objectives() -> None:
 
 
 def test_information_of_augmented_pictures_is_infonce_of_both_views_on_the_second_half() -> None:
-    import torch
-
     network, data, n = as_double(untrained_digits_encoder()), digits_data(), 200
     x = torch.tensor(data.test_x[stream(3, "pictures of the chain").integers(len(data.test_x), size=n)])
     views = AffineViews()(x, torch_generator(3, "views of the chain"))
