@@ -130,7 +130,9 @@ def verify(
 
 def _budget(ledger: Any) -> str:
     kept = f"; {ledger.cached} of {ledger.planned} answers from the cache" * bool(ledger.cached)
-    return f"any verdict is wrong with probability at most {ledger.family_wise_rate:.2g}{kept}"
+    stated = f", any stated value wrongly disagrees with at most {ledger.comparison_rate:.2g}"
+    stated *= bool(ledger.comparison_rate)
+    return f"any check that draws is wrong with probability at most {ledger.check_rate:.2g}{stated}{kept}"
 
 
 @main.command()

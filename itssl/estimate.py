@@ -197,10 +197,12 @@ def student_quantile(probability: float, degrees_of_freedom: float) -> float:
 
 
 def format_with_error(value: float, error: float) -> str:
-    """value ± error, rounded to two significant digits of the error.
+    """value ± error, both rounded where the error has its second significant digit; the value to 2 to 10 of its own.
 
     >>> format_with_error(1.41894, 0.0123)
     '1.419 ± 0.012'
+    >>> format_with_error(6.660454042e-19, 3.6e-20)
+    '6.66e-19 ± 3.6e-20'
     >>> format_with_error(float("-inf"), float("nan"))
     '-inf'
     """
@@ -210,7 +212,8 @@ def format_with_error(value: float, error: float) -> str:
         return f"{value:.6g} ± 0"
     digits = 1 - math.floor(math.log10(error))
     if digits > 9:
-        return f"{value:.10g} ± {error:.2g}"
+        common = digits + 1 + math.floor(math.log10(abs(value) or error))
+        return f"{value:.{min(max(common, 2), 10)}g} ± {error:.2g}"
     if digits < 0:
         return f"{value:.3g} ± {error:.2g}"
     return f"{value:.{digits}f} ± {error:.{digits}f}"

@@ -1,17 +1,18 @@
 """Answers kept on disk: what the same sources under the same settings answered is not measured again.
 
 An answer is found by a key of all it depends on: the bytes of every file of itssl that it can reach, the cell, the
-settings, and the versions of Python and of the libraries that compute. The folder is a ``joblib.Memory`` whose entries
-are JSON text instead of pickles: reading one runs nothing of what is in it, so that somebody else who can write to the
-folder can falsify verdicts, but do nothing worse. An entry is written whole or not at all, and processes may share a
-folder. A damaged entry is measured again; a folder that cannot be read or written is done without, and a note says so.
+settings, the kind of machine, and the versions of Python and of the libraries that compute. The folder is a
+``joblib.Memory`` whose entries are JSON text instead of pickles: reading one runs nothing of what is in it, so that
+somebody else who can write to the folder can falsify verdicts, but do nothing worse. An entry is written whole or not
+at all, and processes may share a folder. A damaged entry, and one that answers another cell, is measured again; a
+folder that cannot be read or written is done without, and a note says so.
 """
 
 import importlib.metadata
 import json
 import os
 import platform
-import shutil
+import re
 import time
 import uuid
 from collections.abc import Callable, Mapping
@@ -25,8 +26,9 @@ from joblib._store_backends import FileSystemStoreBackend
 from itssl.claims import records
 from itssl.claims.source_closure import Source
 
-_LIBRARIES = ("numpy", "scipy", "torch", "scikit-learn")
+_LIBRARIES = ("numpy", "scipy", "torch", "scikit-learn", "mlxtend")
 _KEPT = 60 * 86_400  # seconds
+_CHANGED = "files of itssl changed after it was loaded: what depends on them is not kept"
 
 
 def default_folder() -> Path:
@@ -54,11 +56,22 @@ class Request:
             "sources": self.source.digest, "versions": self.versions,
         })  # fmt: skip
 
+    def fits(self, answer: Any) -> bool:
+        """Whether the answer is one to this cell under this seed."""
+        return self.cell.fits(answer, self.settings)
+
 
 def versions() -> tuple[str, ...]:
-    """Python and the libraries that compute, each with its version."""
-    libraries = (f"{name} {importlib.metadata.version(name)}" for name in _LIBRARIES)
-    return (f"python {platform.python_version()}", *libraries)
+    """The machine's architecture, Python, and the libraries that compute or bring data, each with its version."""
+    libraries = (f"{name} {_version(name)}" for name in _LIBRARIES)
+    return (platform.machine(), f"python {platform.python_version()}", *libraries)
+
+
+def _version(name: str) -> str:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return "absent"
 
 
 class AnswerCache:
@@ -89,26 +102,37 @@ class AnswerCache:
         if self._answer is None or self.fresh or request.source.changed_since(self.loaded):
             return None
         key = request.key
+        self._store.fits = request.fits
         return records.from_text(self._answer(key)) if self._answer.check_call_in_cache(key) else None
 
     def measure(self, request: Request) -> Any:
         """The request's answer, measured and kept (or found after all, where another process was faster)."""
-        if self._answer is None:
+        changed = request.source.changed_since(self.loaded)
+        if self._answer is None or changed:
+            self.notes |= {_CHANGED: None} if changed else {}
             return request.cell.measure(request.settings)
-        self._store.fresh = self.fresh
+        self._store.fresh, self._store.fits = self.fresh, request.fits
         self._store.keeps = lambda: not request.source.changed_since(self.loaded)
         return records.from_text(self._answer(request.key))
 
     def prune(self) -> None:
-        """Remove what was not used for two months."""
-        for folder, _, files in os.walk(self.folder):
-            if "output.json" in files:
-                try:
-                    facts = Path(folder, "output.json").stat()
-                    if max(facts.st_atime, facts.st_mtime) < time.time() - _KEPT:
-                        shutil.rmtree(folder)
-                except OSError:  # another process was faster, or it is not ours to remove
-                    continue
+        """Remove the answers that were not used for two months, and nothing else that the folder may hold."""
+        if self._answer is None:
+            return
+        try:
+            kept = (self.folder / self._answer.func_id).iterdir()
+            entries = [entry for entry in kept if re.fullmatch("[0-9a-f]{32}", entry.name)]
+        except OSError:  # nothing was kept yet
+            return
+        for entry in entries:
+            try:
+                facts = (entry / "output.json").stat()
+                if not entry.is_symlink() and max(facts.st_atime, facts.st_mtime) < time.time() - _KEPT:
+                    for name in ("output.json", "metadata.json"):
+                        (entry / name).unlink(missing_ok=True)
+                    entry.rmdir()
+            except OSError:  # another process was faster, or there is more in it than was put there here
+                continue
 
     def seconds(self) -> dict[str, float]:
         """How long cells took when they were last measured, by their text; empty where that is not known."""
@@ -150,6 +174,7 @@ class _TextStore(FileSystemStoreBackend):
         self.configure(str(folder), verbose=0)
         self.notes, self.fresh = notes, False
         self.keeps: Callable[[], bool] = lambda: True
+        self.fits: Callable[[Any], bool] = lambda answer: True
 
     def configure(self, location: str, verbose: int = 0, backend_options: Any = None) -> None:
         self.location, self.verbose, self.compress, self.mmap_mode = location, verbose, False, None
@@ -158,18 +183,19 @@ class _TextStore(FileSystemStoreBackend):
         if self.fresh or not self._file(call_id).exists():
             return False
         try:
-            records.from_text(self._file(call_id).read_text(encoding="utf-8"))
+            whole = self.fits(records.from_text(self._file(call_id).read_text(encoding="utf-8")))
         except (OSError, ValueError):
+            whole = False
+        if not whole:
             self.notes[f"{self.location}: a damaged entry of the cache is measured again"] = None
-            return False
-        return True
+        return whole
 
     def load_item(self, call_id: Any, verbose: int = 1, timestamp: Any = None, metadata: Any = None) -> str:
         return self._file(call_id).read_text(encoding="utf-8")
 
     def dump_item(self, call_id: Any, item: str, verbose: int = 1) -> None:
         if not self.keeps():
-            self.notes["files of itssl changed after it was loaded: what depends on them is not kept"] = None
+            self.notes[_CHANGED] = None
             return
         try:
             self._file(call_id).parent.mkdir(parents=True, exist_ok=True)

@@ -22,6 +22,8 @@ from itssl.claims.source_closure import Closures, Source
 
 LOADED: float = getattr(itssl, "_loaded")  # noqa: B009  its stub has public names only
 _MACHINERY = ("itssl.claims.check", "itssl.claims.stated_values")
+_AROUND = tuple(f"itssl.claims.{name}" for name in ("cells", "answering", "records", "answer_cache"))
+"""What asks for answers and keeps them; of these only their own bytes matter, for they reach all claims."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ def requests(cells: Sequence[Any], settings: Settings) -> dict[Any, Request]:
     sources: dict[tuple[str, ...], Source] = {}
     found = {}
     try:
-        machinery = closures.source(_MACHINERY, through_collectors=False)
+        machinery = closures.source(_MACHINERY, through_collectors=False) | closures.alone(_AROUND)
     except (ValueError, OSError):  # itssl without files
         return {}
     for cell in cells:

@@ -1,7 +1,9 @@
 r"""What a run consists of: checks, comparisons and the chain, and the error rate that each may spend.
 
-A run of cells i with error rates $\alpha_i$ gives any wrong verdict with probability at most $\sum_i \alpha_i$, however
-the cells depend on each other (Bonferroni). A check within floating-point rounding is deterministic and spends nothing.
+If cell i goes wrong with probability at most $\alpha_i$, any of them does with probability at most $\sum_i \alpha_i$,
+however they depend on each other (Bonferroni). For a check, $\alpha_i$ supposes that its gaps are shares, or means near
+enough to normal. For a stated value it covers only to be said to disagree wrongly: agreement within wide errors says
+little. A check within floating-point rounding judges the draws that it made, and no others; it spends nothing.
 """
 
 import importlib
@@ -62,6 +64,13 @@ class Cell:
     def measure(self, settings: Settings) -> Verdict:
         """The verdict."""
         return check(self.claim, self.world, **self._options(settings))
+
+    def fits(self, answer: Any, settings: Settings) -> bool:
+        """Whether this is a verdict on this check."""
+        return isinstance(answer, Verdict) and (
+            (answer.claim, answer.world, answer.control, answer.seed)
+            == (self.claim, self.world, self.control, settings.seed)
+        )
 
     def spends(self, settings: Settings) -> float:
         """The error rate of this check, 0 for one within floating-point rounding."""
@@ -127,6 +136,12 @@ class StatedCell:
         """The comparison."""
         return compare(self._name, seed=settings.seed)
 
+    def fits(self, answer: Any, settings: Settings) -> bool:
+        """Whether this is the comparison of this value."""
+        return isinstance(answer, Comparison) and (
+            (answer.claim, answer.quantity, answer.seed) == (self.claim, self.quantity, settings.seed)
+        )
+
     def spends(self, settings: Settings) -> float:
         """The error rate of this comparison, 0 for one that draws nothing; it covers wrong disagreement only."""
         value = stated_values()[self._name]
@@ -170,6 +185,10 @@ class ChainCell:
     def measure(self, settings: Settings) -> Chain:
         """The chain."""
         return measure_chain(seed=settings.seed)
+
+    def fits(self, answer: Any, settings: Settings) -> bool:
+        """Whether this is a chain of this seed."""
+        return isinstance(answer, Chain) and answer.seed == settings.seed
 
     def spends(self, settings: Settings) -> float:
         """Nothing: the chain is measured, not judged."""
@@ -251,7 +270,7 @@ def plan_measurements(ids: Iterable[str] | None = None, level: Level = "default"
 
 
 def family_wise_rate(cells: Iterable[Any], settings: Settings = Settings()) -> float:
-    """An upper bound on the probability that any verdict of these cells is wrong: the sum of their error rates.
+    """The sum of the cells' error rates: an upper bound on the probability that any goes wrong, as far as they say.
 
     >>> round(family_wise_rate(plan(["C17"], "quick")), 6) <= FAMILY_WISE_BUDGET
     True

@@ -20,7 +20,7 @@ from itssl.arrays import stream
 from itssl.choices import require_count, require_known
 from itssl.claims.answer_cache import AnswerCache
 from itssl.claims.answering import LOADED, Answer, answers
-from itssl.claims.cells import LEVELS, CellError, Level, Settings, family_wise_rate
+from itssl.claims.cells import LEVELS, CellError, Level, Settings, StatedCell, family_wise_rate
 from itssl.claims.cells import Cell as Cell
 from itssl.claims.cells import left_out as left_out
 from itssl.claims.cells import plan as plan
@@ -40,9 +40,10 @@ class Ledger:
     """What a run found: verdicts in the order of the plan, the cells that raised, and how it was run.
 
     ``comparisons`` are those with stated values, ``chain`` the measured chain of the derivation (None where not run).
-    ``family_wise_rate`` bounds the probability that any of its verdicts is wrong; ``cached`` counts the answers that
-    were measured in an earlier run; ``notes`` say what went wrong beside the checks, e.g. a cache that cannot be
-    written. Has no truth value, as a verdict has none: use ``.ok``.
+    ``family_wise_rate`` is the sum of the error rates of all cells, ``comparison_rate`` the part of it of stated
+    values; see :mod:`itssl.claims.cells` for what they cover. ``cached`` counts the answers that were measured in an
+    earlier run; ``notes`` say what went wrong beside the checks, e.g. a cache that cannot be written.
+    Has no truth value, as a verdict has none: use ``.ok``.
     """
 
     verdicts: tuple[Verdict, ...]
@@ -58,6 +59,7 @@ class Ledger:
     comparisons: tuple[Comparison, ...] = ()
     chain: Chain | None = None
     family_wise_rate: float = 0.0
+    comparison_rate: float = 0.0
     cached: int = 0
     notes: tuple[str, ...] = ()
 
@@ -89,10 +91,15 @@ class Ledger:
         return tuple(c for c in self.comparisons if not c.as_expected)
 
     @property
+    def check_rate(self) -> float:
+        """The sum of the error rates of the checks of claims and controls."""
+        return max(self.family_wise_rate - self.comparison_rate, 0.0)
+
+    @property
     def ok(self) -> bool:
         """Whether something was checked, all of it was as expected, nothing raised and nothing was left out."""
         found = self.failures or self.unexplained or self.errors
-        return bool(self.verdicts) and not found and not self.interrupted
+        return bool(self.verdicts) and not found and not self.interrupted and self.answered == self.planned
 
     @property
     def answered(self) -> int:
@@ -110,7 +117,9 @@ class Ledger:
         words += [f"{refuted} of {len(self.controls)} controls refuted"]
         words += [f"{_plural(len(self.findings), 'finding')} measured"] * bool(self.findings)
         agree, differ = (sum(c.agrees is answer for c in self.comparisons) for answer in (True, False))
-        words += [f"{agree} of {agree + differ} stated values agree"] * bool(self.comparisons)
+        loose = sum(c.agrees is True and c.says_little for c in self.comparisons)
+        loosely = f", {loose} of them loosely" * bool(loose)
+        words += [f"{agree} of {agree + differ} stated values agree{loosely}"] * bool(self.comparisons)
         words += ["the chain measured"] * (self.chain is not None)
         words += [f"{_plural(len(self.errors), 'check')} raised an error"] * bool(self.errors)
         left = self.planned - self.answered
@@ -145,7 +154,7 @@ class Ledger:
             "claims": [self._entry(id) for id in claims() if id in ids],
             "comparisons": [c.to_dict() for c in self.comparisons],
             "chain": None if self.chain is None else self.chain.to_dict(),
-            "family_wise_rate": self.family_wise_rate,
+            "family_wise_rate": self.family_wise_rate, "comparison_rate": self.comparison_rate,
             "rates": {"theorem": self.settings.theorem_rate, "finding": self.settings.finding_rate},
             "cached": self.cached, "seconds": round(self.seconds, 3), "versions": dict(self.versions),
             "seed": self.seed, "level": self.level, "ok": self.ok, "interrupted": self.interrupted,
@@ -158,10 +167,11 @@ class Ledger:
     def _entry(self, id: str) -> dict[str, Any]:
         claim, own = claims()[id], [v for v in self.verdicts if v.claim == id]
         raised = any(e.cell.claim == id for e in self.errors if isinstance(e.cell, Cell))
+        good = not raised and not any(v.claim == id for v in self.failures)
         return {
             "id": id, "kind": claim.kind, "title": claim.title, "formula": claim.formula, "uses": list(claim.uses),
             "reference": str(claim.reference), "relation": claim.relation.value,
-            "as_expected": not raised and not any(v.claim == id for v in self.failures),
+            "as_expected": None if good and claim.kind == "finding" else good,  # of a finding nothing is expected
             "worlds": [self._verdict(v) for v in own if v.control is None],
             "controls": [self._verdict(v) for v in own if v.control is not None],
         }  # fmt: skip
@@ -210,7 +220,8 @@ def run(
     the ledger;
     ``on_verdict`` is called in this process as verdicts arrive.
 
-    Raises ParameterError for less than one job, SampleTypeError for a seed that is not a non-negative integer.
+    Raises ParameterError for less than one job, SampleTypeError for a seed that is not a non-negative integer,
+    TypeError for a cell whose answer is neither a verdict nor a comparison nor a chain.
 
     >>> run([], progress=False)
     Ledger(theorems hold in 0 of 0 checks, 0 of 0 controls refuted; 0 s, seed 0, level 'default')
@@ -238,6 +249,10 @@ def run(
         except KeyboardInterrupt:
             interrupted = True
     values = [found[cell].value for cell in cells if cell in found]
+    for cell in found:
+        if not isinstance(found[cell].value, Verdict | Comparison | Chain | CellError):
+            kind = type(found[cell].value).__name__
+            raise TypeError(f"cells: expected answers that are verdicts, comparisons or chains, got {kind} of {cell}")
     return Ledger(
         verdicts=tuple(a for a in values if isinstance(a, Verdict)),
         errors=tuple(a for a in values if isinstance(a, CellError)),
@@ -246,6 +261,7 @@ def run(
         planned=len(cells), seconds=time.perf_counter() - start if cells else 0.0, seed=seed, level=level,
         versions=_versions(), started=started.isoformat(timespec="seconds"), interrupted=interrupted,
         family_wise_rate=family_wise_rate(cells, settings), settings=settings,
+        comparison_rate=family_wise_rate((c for c in cells if isinstance(c, StatedCell)), settings),
         cached=sum(a.cached for a in found.values()), notes=(*notes, *(store.notes if store is not None else ())),
     )  # fmt: skip
 

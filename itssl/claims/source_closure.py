@@ -60,8 +60,7 @@ class Closures:
         found: set[Path] = set()
         waiting: list[Path] = []
         for name in modules:
-            if self._path(name) is None:
-                raise ValueError(f"modules: expected full names of modules of {self.root.name}, got {name!r}")
+            self._known(name)
             waiting += self._bound(name, through_collectors)
         while waiting:
             file = waiting.pop()
@@ -71,6 +70,24 @@ class Closures:
                     waiting += self._next_to(file, through_collectors)
         for folder in {file.parent for file in found}:
             found |= {f for f in folder.iterdir() if f.is_file() and f.suffix not in (".py", ".pyi", ".pyc")}
+        return self._source(found)
+
+    def alone(self, modules: Iterable[str]) -> Source:
+        """The files of the modules themselves, without what they reach. Raises ValueError as :meth:`source`.
+
+        >>> import itssl
+        >>> [f.name for f in Closures(Path(itssl.__file__).parent).alone(["itssl.estimate"]).files]
+        ['estimate.py']
+        """
+        return self._source({self._known(name) for name in modules})
+
+    def _known(self, name: str) -> Path:
+        path = self._path(name)
+        if path is None:
+            raise ValueError(f"modules: expected full names of modules of {self.root.name}, got {name!r}")
+        return path
+
+    def _source(self, found: set[Path]) -> Source:
         files = tuple(sorted(found))
         listing = "".join(f"{f.relative_to(self.root).as_posix()} {self._file(f).digest}\n" for f in files)
         return Source(digest=hashlib.sha256(listing.encode()).hexdigest(), files=files)

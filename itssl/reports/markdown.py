@@ -9,10 +9,10 @@ from itssl.claims.chain_answer import Chain
 from itssl.claims.claim import claims
 from itssl.claims.decision import Outcome
 from itssl.claims.ledger import Ledger
-from itssl.claims.stated_values import ERROR_RATE, Comparison
+from itssl.claims.stated_values import Comparison
 from itssl.claims.verdict import Verdict
 from itssl.estimate import format_with_error
-from itssl.reports.tables import by_claim, command, controls_text, failure_text, margin_text
+from itssl.reports.tables import by_claim, command, controls_text, failure_text, margin_text, rates_text
 
 
 def render_markdown(ledger: Ledger) -> str:
@@ -43,7 +43,7 @@ def render_markdown(ledger: Ledger) -> str:
              for v in findings for name, e in v.measured.items()),
         ),
         _section(
-            "Stated values", ("claim", "quantity", "stated", "measured", "agrees", "note"),
+            "Stated values", ("claim", "quantity", "stated", "measured", "may differ by", "agrees", "note"),
             (_comparison(c) for c in ledger.comparisons),
         ),
         "" if ledger.chain is None else _chain(ledger.chain),
@@ -65,9 +65,7 @@ def _run(ledger: Ledger) -> str:
     lines = [
         f"seed {ledger.seed}, level {ledger.level}, started {ledger.started}, {ledger.seconds:.1f} seconds; "
         f"{ledger.cached} of {ledger.planned} answers from the cache",
-        f"probability of any wrong verdict: at most {ledger.family_wise_rate:.4g}, the sum of the error rates of all "
-        f"checks that draw ({ledger.settings.theorem_rate:g} each, {ledger.settings.finding_rate:g} for findings of few"
-        f" trainings, {ERROR_RATE:g} for stated values); checks within rounding spend nothing",
+        *filter(None, [rates_text(ledger)]),
         f"versions: {versions}",
         *ledger.notes,
     ]
@@ -91,7 +89,9 @@ def _claims(ledger: Ledger) -> Iterable[tuple[str, ...]]:
 def _comparison(c: Comparison) -> tuple[str, ...]:
     measured = "" if c.measured is None else format_with_error(c.measured.value, c.measured.standard_error)
     answer = {True: "yes", False: "no", None: "not measured here"}[c.agrees]
-    return c.claim, c.quantity, f"{c.stated:g} {c.units}".strip(), measured, answer, c.note
+    answer += ", as would 0" * (c.agrees is True and c.says_little)
+    allowed = "" if c.measured is None else f"{c.allowed:.2g}"
+    return c.claim, c.quantity, f"{c.stated:g} {c.units}".strip(), measured, allowed, answer, c.note
 
 
 def _chain(chain: Chain) -> str:

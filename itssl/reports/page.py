@@ -12,7 +12,7 @@ from itssl.claims.ledger import Ledger
 from itssl.reports.derivation import chain_section, graph_section
 from itssl.reports.forest import MARKS, mark
 from itssl.reports.sections import choices, comparisons, errors_elsewhere, sections
-from itssl.reports.tables import failure_text
+from itssl.reports.tables import failure_text, rates_text
 
 
 def render_page(ledger: Ledger) -> str:
@@ -37,6 +37,7 @@ def render_page(ledger: Ledger) -> str:
         script=Markup(script),
         script_hash=f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}",
         failures=failure_text(ledger),
+        rates=rates_text(ledger),
         claims=found,
         chain=chain_section(ledger.chain),
         graph=graph_section(known),

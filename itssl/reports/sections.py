@@ -57,6 +57,7 @@ def errors_elsewhere(ledger: Ledger) -> list[CellError]:
 
 def _comparison(c: Comparison, linked: bool) -> dict[str, Any]:
     word = {True: "agrees", False: "disagrees", None: "not run here"}[c.agrees]
+    word += ", as would 0" * (c.agrees is True and c.says_little)
     return {
         "comparison": c,
         "linked": linked,

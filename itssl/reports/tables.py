@@ -11,8 +11,9 @@ from rich.text import Text
 
 from itssl.claims.cells import Cell, StatedCell
 from itssl.claims.claim import Claim, claims
-from itssl.claims.decision import MonteCarlo, Outcome, Relation
+from itssl.claims.decision import FloatingPoint, MonteCarlo, Outcome, Relation
 from itssl.claims.ledger import CellError, Ledger
+from itssl.claims.stated_values import ERROR_RATE
 from itssl.claims.verdict import Verdict
 from itssl.estimate import Estimate, format_with_error
 
@@ -140,6 +141,31 @@ def command(ledger: Ledger, claim: str) -> str:
     return f"itssl verify {shlex.quote(claim)}{level} --seed {ledger.seed} --fresh"
 
 
+def rates_text(ledger: Ledger) -> str:
+    """What the error rates of the run cover, in sentences; empty where nothing was planned.
+
+    >>> from itssl.claims.ledger import plan, run
+    >>> rates_text(run(plan(["C17"], "quick")[:1], progress=False))
+    'Checks within rounding judge the draws they made, and no others.'
+    """
+    settings, sentences = ledger.settings, []
+    if ledger.check_rate:
+        few = f" ({settings.finding_rate:g} for findings of few trainings)"
+        sentences.append(
+            f"A check that draws is wrong with probability at most {settings.theorem_rate:g}"
+            f"{few * (settings.finding_rate != settings.theorem_rate)}, if its gaps are shares, or means near enough "
+            f"to normal; together at most {ledger.check_rate:.2g} for the claims."
+        )
+    if ledger.comparison_rate:
+        sentences.append(
+            f"A stated value is wrongly said to disagree with probability at most {ERROR_RATE:g}; together at most "
+            f"{ledger.comparison_rate:.2g}."
+        )
+    if any(isinstance(v.tolerance, FloatingPoint) for v in ledger.verdicts):
+        sentences.append("Checks within rounding judge the draws they made, and no others.")
+    return " ".join(sentences)
+
+
 def failure_text(ledger: Ledger) -> str:
     """What kept the ledger from being ok, cell by cell, with the command and the lines of Python that repeat it.
 
@@ -159,11 +185,13 @@ def failure_text(ledger: Ledger) -> str:
     for error in ledger.errors:
         claim = error.cell.claim if isinstance(error.cell, Cell) else None
         paragraphs.append(f"ERROR: {error.cell} raised {error.message}\n{_repeat(error.cell, ledger, claim)}")
+    left = ledger.planned - ledger.answered
     if ledger.interrupted:
-        left = ledger.planned - ledger.answered
         paragraphs.append(f"interrupted: {left} of {ledger.planned} checks were not run")
     elif not ledger.verdicts and not ledger.errors:
         paragraphs.append("nothing was checked")
+    elif left:
+        paragraphs.append(f"of {ledger.planned} planned checks {ledger.answered} have an answer")
     return "\n".join(paragraphs)
 
 

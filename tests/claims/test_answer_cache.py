@@ -16,6 +16,7 @@ from itssl.claims import answer_cache, cells
 from itssl.claims.answer_cache import AnswerCache, Request, default_folder, versions
 from itssl.claims.answering import LOADED, requests
 from itssl.claims.cells import Cell, ChainCell, Settings, StatedCell
+from itssl.claims.chain_answer import Chain
 from itssl.claims.claim import claims
 from itssl.claims.ledger import Ledger, plan, run
 from itssl.claims.source_closure import Source
@@ -64,13 +65,19 @@ def test_everything_that_matters_is_in_the_key(monkeypatch: pytest.MonkeyPatch) 
     keys += [requests([cell], Settings(**other))[cell].key for other in others]
     keys += [request.key for request in requests([C21[1], C21[-1], C17[0]], Settings()).values()]
     keys.append(Request(cell, Settings(), Source("another", ()), versions()).key)
-    for library in ("numpy", "scipy", "torch", "scikit-learn"):
+    for library in ("numpy", "scipy", "torch", "scikit-learn", "mlxtend"):
         with monkeypatch.context() as patched:
             patched.setattr(answer_cache.importlib.metadata, "version", lambda n, lib=library: "0" if n == lib else "1")
             keys.append(requests([cell], Settings())[cell].key)
     with monkeypatch.context() as patched:
         patched.setattr(platform, "python_version", lambda: "3.0")
         keys.append(requests([cell], Settings())[cell].key)
+    with monkeypatch.context() as patched:
+        patched.setattr(platform, "machine", lambda: "another")
+        keys.append(requests([cell], Settings())[cell].key)
+    with monkeypatch.context() as patched:
+        patched.setattr(answer_cache, "_LIBRARIES", ("a_missing_package",))
+        assert "a_missing_package absent" in versions()
     assert len(set(keys)) == len(keys)
     assert requests([cell], Settings())[cell].key == first.key
 
@@ -95,6 +102,7 @@ def test_decision_and_check_are_behind_every_verdict() -> None:
     for request in requests(CELLS, Settings()).values():
         names = {f"{file.parent.name}/{file.name}" for file in request.source.files}
         assert {"claims/decision.py", "claims/check.py", "claims/verdict.py", "itssl/estimate.py"} <= names
+        assert {f"claims/{name}.py" for name in ("cells", "answering", "records", "answer_cache")} <= names
     names = {file.name for file in requests([CELLS[-1]], Settings())[CELLS[-1]].source.files}
     assert {"surrogates.py", "stated_values.py", "vicreg_surrogates.py"} <= names
     names = {file.name for file in requests([ChainCell()], Settings())[ChainCell()].source.files}
@@ -114,7 +122,10 @@ def test_fresh_measures_again_and_renews(tmp_path: Path) -> None:
     assert (again.cached, again.verdicts) == (2, renewed.verdicts)
 
 
-@pytest.mark.parametrize("damage", ["", '{"type": "itss', '{"type": "os:system", "fields": {}}', "\xff\x00"])
+@pytest.mark.parametrize(
+    "damage",
+    ["", '{"type": "itss', '{"type": "os:system", "fields": {}}', "\xff\x00", "3", "null", '"x"', '{"mapping": {}}'],
+)
 def test_a_damaged_entry_is_measured_again_with_a_note(tmp_path: Path, damage: str) -> None:
     first = _run(tmp_path, CELLS[:2])
     damaged = _entries(tmp_path)[0]
@@ -125,6 +136,29 @@ def test_a_damaged_entry_is_measured_again_with_a_note(tmp_path: Path, damage: s
     assert [v.gap for v in second.verdicts] == [v.gap for v in first.verdicts]
     third = _run(tmp_path, CELLS[:2])
     assert (third.cached, third.notes) == (2, ())
+
+
+def test_an_entry_of_another_cell_is_measured_again_with_a_note(tmp_path: Path) -> None:
+    first = _run(tmp_path, (*CELLS[:2], CELLS[3]))
+    texts = [entry.read_text() for entry in _entries(tmp_path)]
+    for entry, text in zip(_entries(tmp_path), texts[1:] + texts[:1], strict=True):
+        entry.write_text(text)
+    second = _run(tmp_path, (*CELLS[:2], CELLS[3]))
+    assert (second.cached, second.ok, second.answered) == (0, True, second.planned)
+    assert second.notes == (f"{tmp_path}: a damaged entry of the cache is measured again",)
+    assert [v.gap for v in second.verdicts] == [v.gap for v in first.verdicts]
+
+
+def test_an_answer_fits_its_own_cell_and_seed_only(tmp_path: Path) -> None:
+    ledger = run((*CELLS[:2], CELLS[3]), progress=False)
+    values = (*ledger.verdicts, *ledger.comparisons)
+    for cell in (*CELLS, ChainCell()):
+        for asked, value in zip((*CELLS[:2], CELLS[3]), values, strict=True):
+            assert cell.fits(value, Settings()) == (cell == asked)
+            assert not cell.fits(value, Settings(seed=1))
+    chain = object.__new__(Chain)
+    object.__setattr__(chain, "seed", 2)
+    assert [ChainCell().fits(chain, Settings(seed=seed)) for seed in (1, 2)] == [False, True]
 
 
 def test_nothing_in_the_folder_is_a_pickle_or_half_written(tmp_path: Path) -> None:
@@ -213,6 +247,18 @@ def test_what_changed_while_it_ran_is_neither_found_nor_kept(tmp_path: Path, mon
     assert _run(tmp_path, CELLS[:2]).cached == 1
 
 
+def test_what_was_kept_before_sources_changed_is_not_returned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _run(tmp_path, CELLS[:1])
+    (entry,) = _entries(tmp_path)
+    entry.write_text(entry.read_text().replace('"seconds": ', '"seconds": 1000'))
+    request = requests(CELLS[:1], Settings())[CELLS[0]]
+    cache = AnswerCache(tmp_path, LOADED)
+    assert cache.measure(request).seconds >= 1000
+    monkeypatch.setattr(Source, "changed_since", lambda source, when: True)
+    assert cache.measure(request).seconds < 1000
+    assert list(cache.notes) == ["files of itssl changed after it was loaded: what depends on them is not kept"]
+
+
 def test_two_that_share_a_folder_measure_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     request = requests(CELLS[:1], Settings())[CELLS[0]]
     one, two = (AnswerCache(tmp_path, LOADED) for _ in range(2))
@@ -231,6 +277,30 @@ def test_what_was_not_used_for_two_months_is_removed(tmp_path: Path) -> None:
         os.utime(entry, (then, then))
     AnswerCache(tmp_path, LOADED).prune()
     assert _entries(tmp_path) == [young]
+
+
+def test_what_the_cache_did_not_write_is_never_removed(tmp_path: Path) -> None:
+    _run(tmp_path, CELLS[:1])
+    (kept,) = _entries(tmp_path)
+    beside = kept.parents[1]
+    foreign = [tmp_path / "output.json", *(folder / "output.json" for folder in (
+        tmp_path / "experiment", tmp_path / ("a" * 32), beside / "mine", beside / ("A" * 32)))]  # fmt: skip
+    (beside / ("b" * 32)).mkdir()
+    foreign += [beside / ("b" * 32) / "thesis.txt"]
+    (beside / ("b" * 32) / "output.json").write_text("")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (beside / ("c" * 32)).symlink_to(elsewhere)
+    foreign.append(elsewhere / "output.json")
+    for file in foreign:
+        file.parent.mkdir(exist_ok=True)
+        file.write_text("{}")
+    then = time.time() - 100 * 86_400
+    for file in tmp_path.rglob("output.json"):
+        os.utime(file, (then, then))
+    AnswerCache(tmp_path, LOADED).prune()
+    assert not kept.parent.exists()
+    assert [file for file in foreign if not file.exists()] == []
 
 
 def test_seconds_are_remembered_and_survive_damage(tmp_path: Path) -> None:

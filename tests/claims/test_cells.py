@@ -25,7 +25,7 @@ from itssl.claims.claim import claims
 from itssl.claims.decision import FIRST_LOOK, FloatingPoint
 from itssl.claims.ledger import run
 from itssl.claims.records import from_text, to_text
-from itssl.claims.stated_values import ERROR_RATE, stated_values
+from itssl.claims.stated_values import ERROR_RATE, compare, stated_values
 from itssl.cli import main
 
 FULL = plan(level="full")
@@ -58,9 +58,18 @@ def test_a_comparison_spends_its_rate_where_it_draws() -> None:
 def test_a_ledger_states_the_sum_and_checks_at_these_rates() -> None:
     chosen = [plan([id], "quick")[0] for id in ("C10", "C21")]
     ledger = run(chosen, progress=False)
-    assert ledger.family_wise_rate == THEOREM_RATE
+    assert ledger.family_wise_rate == ledger.check_rate == THEOREM_RATE
+    assert ledger.comparison_rate == 0
     assert {v.false_verdict_rate for v in ledger.verdicts} == {THEOREM_RATE}
     assert run(chosen, progress=False, false_verdict_rate=0.01).family_wise_rate == 0.01
+
+
+def test_stated_values_have_a_sum_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = next(c for c in plan_measurements(level="quick") if c.spends(Settings()))
+    monkeypatch.setattr(StatedCell, "measure", lambda cell, settings: compare("C27: largest bound, d = 5"))
+    ledger = run((plan(["C10"], "quick")[0], plan(["C21"], "quick")[0], drawn), progress=False)
+    assert (ledger.comparison_rate, ledger.check_rate) == (ERROR_RATE, pytest.approx(THEOREM_RATE))
+    assert ledger.family_wise_rate == pytest.approx(ERROR_RATE + THEOREM_RATE)
 
 
 def test_measurements_follow_claims_and_level() -> None:

@@ -10,6 +10,7 @@ import jsonschema
 import pytest
 import torch
 from toy_claims import register, toy
+from toy_ledger import toy_ledger
 
 from itssl.arrays import SampleTypeError
 from itssl.choices import ParameterError, UnknownNameError
@@ -18,7 +19,7 @@ from itssl.claims.claim import Assumption, World, claims
 from itssl.claims.decision import Outcome
 from itssl.claims.ledger import LEVELS, Cell, Ledger, left_out, plan, run
 from itssl.claims.verdict import Verdict
-from itssl.reports import schema
+from itssl.reports import failure_text, schema
 
 
 def _run(monkeypatch: pytest.MonkeyPatch, *toys: Any, **options: Any) -> Ledger:
@@ -92,6 +93,35 @@ def test_all_as_expected(monkeypatch: pytest.MonkeyPatch) -> None:
     assert entry["as_expected"]
     assert (loaded["seed"], loaded["level"], loaded["ok"], loaded["interrupted"]) == (3, "quick", True, False)
     assert loaded["versions"]["torch"] == ledger.versions["torch"] != ""
+
+
+def test_a_missing_answer_is_not_ok(monkeypatch: pytest.MonkeyPatch) -> None:
+    ledger = _run(monkeypatch, GOOD)
+    short = replace(ledger, verdicts=ledger.verdicts[:-1])
+    assert not short.ok
+    assert failure_text(short) == "of 4 planned checks 3 have an answer"
+    assert not _strict(short.to_json())["ok"]
+
+
+def test_an_answer_of_no_known_kind_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Cell, "measure", lambda cell, settings: 3)
+    with pytest.raises(TypeError, match=r"cells: expected answers that are verdicts, .* got int of T1 in 'a'"):
+        _run(monkeypatch, GOOD)
+
+
+def test_nothing_is_expected_of_a_finding_but_of_its_controls(monkeypatch: pytest.MonkeyPatch) -> None:
+    toys = (toy("T1", {"a": 2.0}, {"adds one": 3.0}, kind="finding"),
+            toy("T2", {"a": 2.0}, {"changes nothing": 0.0}, kind="finding"))  # fmt: skip
+    loaded = _strict(_run(monkeypatch, *toys).to_json())
+    assert [entry["as_expected"] for entry in loaded["claims"]] == [None, False]
+
+
+def test_agreement_that_says_little_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = toy_ledger(monkeypatch)
+    sure = made.comparisons[0]
+    assert replace(made, comparisons=(sure,)).summary.endswith("1 of 1 stated values agree, 1 check raised an error")
+    loose = replace(made, comparisons=(sure, replace(sure, allowed=2.0), replace(sure, allowed=2.0, agrees=False)))
+    assert "2 of 3 stated values agree, 1 of them loosely" in loose.summary
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from itssl.claims.cells import StatedCell
 from itssl.claims.ledger import Ledger, plan, run
 from itssl.estimate import format_with_error
 from itssl.reports import render_markdown, write_markdown
+from itssl.reports.tables import rates_text
 
 ODD = "<b>x</b> | *y* _z_ `w` [l](u) ~~s~~ $m$ & #1\nnext"
 
@@ -73,7 +74,7 @@ def test_rows_count_worlds_controls_findings_and_errors(ledger: Ledger) -> None:
     assert chain is not None
     rows = {name: len(cells) for name, cells in _tables(render_markdown(ledger)).items()}
     assert rows == {
-        "Claims": 4 * 6, "Verdicts": 4 * 6, "Controls": 4 * 5, "Findings": 1 * 4, "Stated values": 1 * 6,
+        "Claims": 4 * 6, "Verdicts": 4 * 6, "Controls": 4 * 5, "Findings": 1 * 4, "Stated values": 1 * 7,
         "The chain": 6 * len(chain.before) + 5 * len((*chain.premises, *chain.consequences)),
     }  # fmt: skip
     claims = _tables(render_markdown(ledger))["Claims"]
@@ -97,10 +98,18 @@ def test_the_run_is_described(ledger: Ledger) -> None:
     text = render_markdown(replace(ledger, notes=("a `note`",), cached=3))
     assert text.startswith("# itssl: not ok\n\ntheorems hold in 2 of 3 checks")
     assert re.search(r"^- seed 0, level default, started .* seconds; 3 of 10 answers from the cache$", text, flags=re.M)
-    assert f"at most {ledger.family_wise_rate:.4g}, the sum" in text
+    assert rates_text(ledger).replace("~", r"\~") in text
     assert r"- a \`note\`" in text
     for name, version in ledger.versions.items():
         assert f"{name} {version}" in text
+
+
+def test_a_stated_value_says_what_it_may_differ_by(ledger: Ledger) -> None:
+    (c,) = ledger.comparisons
+    table = _tables(render_markdown(ledger))["Stated values"]
+    assert table[4:6] == [[f"{c.allowed:.2g}"], ["yes"]]
+    table = _tables(render_markdown(replace(ledger, comparisons=(replace(c, allowed=5.0),))))["Stated values"]
+    assert table[4:6] == [["5"], ["yes, as would 0"]]
 
 
 def test_a_good_ledger_is_called_good_and_equal_ledgers_are_equal(monkeypatch: pytest.MonkeyPatch) -> None:

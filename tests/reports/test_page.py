@@ -118,7 +118,7 @@ def test_every_check_is_on_the_page_twice_with_its_numbers(ledger: Ledger) -> No
         for text in (cell.shell(ledger.settings), cell.python(ledger.settings)):
             assert text in html.unescape(page)
     for text in ("size = 0.2", "size ≤ 1", "the mean is <small>", "(unexpected)", "Traceback", "not ok",
-                 "2 of 13 answers", "holds in 2 of 2 worlds; controls: 1/1 refuted", "is at most 0.009",
+                 "2 of 13 answers", "holds in 2 of 2 worlds; controls: 1/1 refuted", "at most 0.009 for the claims.",
                  "Decided: left = right"):  # fmt: skip
         assert text in html.unescape(page)
     for id in ("T1", "T2", "T3", "T4"):
@@ -180,10 +180,16 @@ def test_equal_ledgers_make_equal_pages(ledger: Ledger) -> None:
     assert render_page(ledger) == render_page(ledger)
 
 
+def test_a_finding_is_filtered_neither_as_expected_nor_as_not(ledger: Ledger) -> None:
+    found = re.findall(r'data-kind="(\w+)" [^>]*data-outcome="(\w+) ?(\w*)"', render_page(ledger))
+    assert {judged for kind, _, judged in found if kind == "finding"} == {""}
+    assert {judged for kind, _, judged in found if kind != "finding"} == {"expected", "unexpected"}
+
+
 def test_a_good_ledger_is_called_good(monkeypatch: pytest.MonkeyPatch) -> None:
     page = render_page(run(plan(register(monkeypatch, toy("T1", {"a": 0.0}, {"adds one": 1.0}))), progress=False))
     assert "all as expected" in page
-    assert "wrong is at most 0.0002" in page
+    assert "together at most 0.0002 for the claims." in page
     for text in ("(unexpected)", '<pre class="failures">', "theory states"):
         assert text not in page
 

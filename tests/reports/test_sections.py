@@ -83,3 +83,10 @@ def test_comparisons_are_linked_to_claims_on_the_page(ledger: Ledger) -> None:
     assert [row["linked"] for row in rows] == [False] * 4
     assert rows[0]["stated"] == "1.5 bits"
     assert (rows[3]["measured"], rows[3]["allowed"]) == ("–", "–")
+
+
+def test_agreement_that_says_little_says_so(ledger: Ledger) -> None:
+    wide = replace(ledger, comparisons=tuple(replace(c, allowed=2.0) for c in ledger.comparisons))
+    assert [row["word"] for row in comparisons(wide)] == [
+        "agrees, as would 0", "disagrees, as known", "disagrees", "not run here"
+    ]  # fmt: skip

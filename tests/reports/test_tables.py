@@ -13,7 +13,7 @@ from itssl.claims.claim import claims
 from itssl.claims.decision import FloatingPoint, Relation
 from itssl.claims.ledger import Ledger, plan, run
 from itssl.estimate import format_with_error
-from itssl.reports.tables import claim_text, controls_text, failure_text, ledger_table, margin_text, row
+from itssl.reports.tables import claim_text, controls_text, failure_text, ledger_table, margin_text, rates_text, row
 
 TOYS = (
     toy("T1", {"a": 0.0, "[red]b[/red]": 0.1}, {"adds one": 1.0, "subtracts one": -1.0}),
@@ -130,3 +130,16 @@ def test_claim_text_of_every_claim_has_all_it_says() -> None:
             assert part in text
         for part in (*(c.name for c in claim.controls), *(a.statement for a in claim.assumes)):
             assert part in text
+
+
+def test_rates_say_what_they_cover(ledger: Ledger) -> None:
+    assert rates_text(ledger) == (
+        "A check that draws is wrong with probability at most 0.0001 (0.001 for findings of few trainings), if its "
+        f"gaps are shares, or means near enough to normal; together at most {ledger.check_rate:.2g} for the claims."
+    )
+    both = replace(ledger, family_wise_rate=0.03, comparison_rate=0.01)
+    assert rates_text(both).endswith(
+        "together at most 0.02 for the claims. A stated value is wrongly said to disagree with probability at most "
+        "0.001; together at most 0.01."
+    )
+    assert rates_text(run([], progress=False)) == ""
