@@ -108,6 +108,6 @@ def _assessed(world: NoisyNetwork, rng: np.random.Generator) -> dict[float, Any]
     chosen = world.prototypes[rng.permutation(len(world.prototypes))[:POINTS]]
     found = assess(
         world.network, chosen, 1.0, scales=world.sigmas, draws=DRAWS, points=POINTS, level=LEVEL,
-        seed=int(rng.integers(2**31)),
+        seed=int(rng.integers(2**31)), progress=False,
     )  # fmt: skip
     return dict(zip(world.sigmas, found.rows, strict=True))

@@ -52,6 +52,7 @@ def assess(
     views: Any = None,
     level: float = 0.05,
     seed: int = 0,
+    progress: bool = True,
 ) -> Assessment:
     r"""Measure what the Gaussian picture of a network's output assumes, for noise of covariance s²Σ at each scale s.
 
@@ -69,6 +70,7 @@ def assess(
         which is called on 8 repeats. None: not measured.
     level: of the tests of normality.
     seed: names all draws. Each scale has its own, whichever others are asked for.
+    progress: show a bar on anything over 5 seconds.
 
     An interrupt returns the scales that are finished, with ``interrupted`` set.
 
@@ -113,7 +115,7 @@ def assess(
         pattern=activation_pattern(exact, centers), output=embed(exact, centers), draws=draws, level=level, seed=seed,
     )  # fmt: skip
     rows, interrupted = [], False
-    with tqdm(total=len(chosen) * len(measured), desc="assess", delay=5, leave=False) as bar:
+    with tqdm(total=len(chosen) * len(measured), desc="assess", delay=5, leave=False, disable=not progress) as bar:
         try:
             for k, scale in enumerate(chosen):
                 bounds = None if apart is None else apart.upper[k]
