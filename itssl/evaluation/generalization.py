@@ -154,6 +154,7 @@ def generalization_bound(
     *,
     test_z: SamplesLike = None,
     test_y: Labels = None,
+    classes: Labels = None,
     delta: float = 0.05,
     radius: float | None = None,
     norm: float | None = None,
@@ -194,6 +195,8 @@ def generalization_bound(
     z, y: representations (n, d) of S and their integer classes (n,).
     z_a, z_b, pair_y: representations (m, d) of both members of the pairs, and the class of each pair (m,).
     test_z, test_y: further draws, for the measured error.
+    classes: all classes of the law, known beforehand. Without them the law is taken to have none but those in y, pair_y
+        and test_y: one that no sample shows would make K, and with it Q, too small.
     delta: δ, the probability with which the bound may fail.
     radius: R ≥ ‖f(x)‖ for all x, known beforehand; then all suprema are bounds from above. Or maxima on the data.
     norm: B of {W : ‖W‖_F ≤ B}, fixed beforehand.
@@ -222,9 +225,9 @@ def generalization_bound(
         raise ParameterError("complexity: expected 'closed form' for networks, whose supremum no draws of signs reach")
     if isinstance(delta, bool) or not 0 < delta < 1:
         raise ParameterError(f"delta: expected a number between 0 and 1, got {delta!r}; pass e.g. 0.05")
-    classes = np.unique(np.concatenate([y, pair_y, *(labels for _, labels in tests)]))
-    n, m, k = len(z), len(z_a), len(classes)
-    labeled, pairs = (least_squares_probe(rows, labels, classes) for rows, labels in ((z, y), (z_a, pair_y)))
+    law = _all_classes(classes, np.concatenate([y, pair_y, *(labels for _, labels in tests)]))
+    n, m, k = len(z), len(z_a), len(law)
+    labeled, pairs = (least_squares_probe(rows, labels, law) for rows, labels in ((z, y), (z_a, pair_y)))
     seen = [(z, y), (z_a, pair_y), (z_b, pair_y), *tests]
     known = _require_radius(radius, seen)
     distances = np.linalg.norm(z_a - z_b, axis=1)
@@ -372,8 +375,8 @@ def _norm(norm: float | None, pairs: LeastSquaresProbe, radius: float, log_term:
         require_positive("norm", norm)
         if size > norm:
             raise ParameterError(
-                f"norm: expected at least ‖W_S̄‖_F = {size:.4g}, got {norm!r}; the class must contain W_S̄, so name a "
-                "larger one, or leave norm out"
+                f"norm: expected at least ‖W_S̄‖_F = {size:.4g}, got {norm!r}; the class must contain W_S̄; leave "
+                "norm out, since a larger one found from the data would depend on the pairs"
             )
         return float(norm), log_term, "named beforehand"
     power = math.ceil(math.log2(size * radius)) if size * radius > 0 else 0
@@ -393,8 +396,8 @@ def _require_radius(radius: float | None, seen: list[tuple[Samples, np.ndarray]]
     largest = max(float(np.linalg.norm(rows, axis=1).max()) for rows, _ in seen)
     if largest > radius * (1 + 64 * np.finfo(float).eps):
         raise ParameterError(
-            f"radius: expected a bound on ‖f(x)‖, got {radius!r}, but a row has norm {largest:.6g}; pass a larger one, "
-            "or none to use maxima on the data"
+            f"radius: expected a bound on ‖f(x)‖, got {radius!r}, but a row has norm {largest:.6g}; pass a bound "
+            "known beforehand, or none to use maxima on the data"
         )
     return float(radius)
 
@@ -416,6 +419,26 @@ def _admitted(
 
 
 def _classes(y: Labels, n: int, name: str, of: str) -> np.ndarray:
+    array = _integers(y, name)
+    if array.shape != (n,):
+        raise SampleError(f"{name}: expected one class for each of the {n} rows of {of}, got shape {array.shape}")
+    return array
+
+
+def _all_classes(classes: Labels, seen: np.ndarray) -> np.ndarray:
+    if classes is None:
+        return np.unique(seen)
+    known = np.unique(_integers(classes, "classes"))
+    strange = np.setdiff1d(seen, known)
+    if len(strange):
+        raise SampleError(
+            f"classes: expected all classes of the law, got {known.tolist()} without {strange.tolist()} of the labels; "
+            "add them, or pass none for those seen"
+        )
+    return known
+
+
+def _integers(y: Labels, name: str) -> np.ndarray:
     refuse_masked(y, name)
     array = on_host(y) if is_torch(y) else np.asarray(y)
     if array.dtype.kind not in "iub":
@@ -423,6 +446,4 @@ def _classes(y: Labels, n: int, name: str, of: str) -> np.ndarray:
             f"{name}: expected integer classes, got {array.dtype}; use {name}.astype(int), or for names "
             f"numpy.unique({name}, return_inverse=True)[1] over all parts"
         )
-    if array.shape != (n,):
-        raise SampleError(f"{name}: expected one class for each of the {n} rows of {of}, got shape {array.shape}")
     return array.astype(np.int64)

@@ -5,6 +5,7 @@ usual Rademacher complexity and R̃_m itself settles as m grows.
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -57,9 +58,9 @@ def sampled_probe_complexity(
 ) -> Estimate:
     r"""√2 · B · E_ξ‖Σ_i ξ_i z_iᵀ‖_F / √m over ``draws`` of the signs: what :func:`probe_complexity` bounds.
 
-    Unbiased for the contraction bound given these rows, with the standard error of the draws; below the closed form by
-    Jensen's inequality, with equality in one direction and many rows. It holds the rows fixed, while R̃_m averages over
-    them too.
+    Unbiased for the contraction bound given these rows, with the standard error of the draws; at most the closed form
+    by Jensen's inequality. Orthogonal rows reach it; many rows in one direction 0.80, 0.89 and 0.98 of it for K = 1, 2
+    and 10. It holds the rows fixed, while R̃_m averages over them too.
 
     Parameters
     ----------
@@ -150,7 +151,8 @@ class ReLUNetworks:
 def relu_networks(network: "torch.nn.Module", input_radius: float) -> ReLUNetworks:
     """The smallest class of :class:`ReLUNetworks` that holds the network, in evaluation mode.
 
-    Linear layers with ReLU or leaky ReLU between them; batch normalization after a linear layer is made part of it.
+    Linear layers with ReLU or leaky ReLU between them; batch normalization right after a linear layer, before any
+    activation, is made part of it.
 
     Raises NetworkError for another layer.
 
@@ -161,17 +163,22 @@ def relu_networks(network: "torch.nn.Module", input_radius: float) -> ReLUNetwor
     from itssl.networks.encoders import NetworkError, as_double
 
     layers: list[tuple[Any, Any]] = []
-    for module in as_double(network).modules():
+    linear = False  # whether no activation came since the last linear layer
+    for module in _in_order(as_double(network)):
         kind = type(module).__name__
         weight, bias = (_numbers(getattr(module, name, None)) for name in ("weight", "bias"))
         if kind == "Linear" and weight is not None:
             layers.append((weight, np.zeros(len(weight)) if bias is None else bias))
-        elif kind == "BatchNorm1d" and layers and _follows(module, layers[-1]):
+            linear = True
+        elif kind == "BatchNorm1d" and linear and module.running_var is not None:
             layers[-1] = _normalized(module, *layers[-1])
-        elif kind not in ("Sequential", "ReLU", "LeakyReLU", "Identity") or getattr(module, "negative_slope", 0) > 1:
+        elif kind in ("ReLU", "LeakyReLU") and abs(getattr(module, "negative_slope", 0)) <= 1:
+            linear = False
+        elif kind != "Identity":
             raise NetworkError(
-                f"network: expected linear layers, batch normalization after them and ReLU, got {kind}; bound its "
-                "norms yourself and pass ReLUNetworks(norms=..., rows=..., input_radius=...)"
+                "network: expected linear layers, batch normalization right after them and (leaky) ReLU of slopes in "
+                f"[−1, 1], got {module}; bound its norms yourself and pass "
+                "ReLUNetworks(norms=..., rows=..., input_radius=...)"
             )
     if not layers:
         raise NetworkError("network: expected at least one linear layer, got none")
@@ -185,8 +192,13 @@ def _numbers(parameter: Any) -> np.ndarray | None:
     return None if parameter is None else parameter.detach().numpy()
 
 
-def _follows(module: Any, layer: tuple[Any, Any]) -> bool:
-    return module.running_var is not None and len(module.running_var) == len(layer[1])
+def _in_order(module: Any) -> Iterator[Any]:
+    """Layers as they are applied: one used twice comes twice, unlike in ``modules()``."""
+    if type(module).__name__ != "Sequential":
+        yield module
+        return
+    for child in module:
+        yield from _in_order(child)
 
 
 def _normalized(module: Any, weight: np.ndarray, bias: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -1,5 +1,7 @@
 """C39, C41, C42: equality by construction, the sums over classes in loops, and the numbers of the controls."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -90,11 +92,43 @@ def test_a_world_of_ones_own():
     assert itssl.check(bounds.the_bound_covers_the_error, world).outcome is Outcome.HOLDS
 
 
+@pytest.mark.parametrize("bad", [0.2, 1.0], ids=["one draw of five", "all"])
+def test_a_bound_that_fails_in_more_draws_than_delta_is_refuted(bad):
+    """The error is put above the bound in a share of draws."""
+
+    @dataclasses.dataclass(frozen=True, kw_only=True)
+    class Failing(bounds.Draws):
+        def bounds(self, rng):
+            found = super().bounds(rng)
+            error = found[0].error._replace(value=1e6)
+            return [dataclasses.replace(b, error=error) if rng.random() < bad else b for b in found]
+
+    world = Failing(population=class_gaussians(5, rows=50), n=10, m=10, repeats=8)
+    assert itssl.check(bounds.the_bound_covers_the_error, world).outcome is Outcome.VIOLATED
+
+
+def test_no_failure_in_few_draws_does_not_decide():
+    """96 draws without one still allow 0.05: 32 replicates of 3 leave it open, 32 of 8 do not."""
+    few, more = (bounds.Draws(population=class_gaussians(5, rows=50), n=10, m=10, repeats=r) for r in (3, 8))
+    found = [
+        itssl.check(bounds.the_bound_covers_the_error, w, max_replicates=32, false_verdict_rate=1e-4).outcome
+        for w in (few, more)
+    ]
+    assert found == [Outcome.UNDECIDED, Outcome.HOLDS]
+
+
+def test_sampled_worlds_have_draws_enough_to_decide_at_the_first_look():
+    """log(1/α) < 0.05 · draws, for the error rate of one side at the first of six looks."""
+    for world in bounds.the_bound_covers_the_error.worlds:
+        if world.level == "quick" and isinstance(draws := world.make(), bounds.Draws):
+            assert (1 - bounds.DELTA) ** (32 * draws.repeats) < 1e-4 / 6 / 4
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("made", [bounds.the_bound_covers_the_error, bounds.the_scale_of_f_does_not_matter,
                                   bounds.pairs_are_those_of_a_class], ids=lambda made: made.id)  # fmt: skip
 def test_verdicts_do_not_depend_on_the_seed(made):
-    for seed in range(20):
+    for seed in range(5):
         for world in made.worlds:
             if world.level == "quick":
                 itssl.check(made, world.name, seed=seed, false_verdict_rate=1e-4).require()

@@ -6,6 +6,7 @@ import pytest
 import itssl
 from itssl import Outcome
 from itssl.claims import probe_coverage as coverage
+from itssl.claims.decision import Share
 from itssl.claims.labeled_populations import class_gaussians
 
 
@@ -86,12 +87,37 @@ def test_wrong_labels_in_s_change_only_its_probe():
     assert wrong.error.value > clean.error.value
 
 
+def test_controls_of_coverage_are_refuted_whatever_the_flaw_does():
+    """Where the flaw changes nothing, so that the finding is true, the controls fail all the same."""
+    claim = coverage.the_core_covers_as_often_when_hypotheses_fail
+    world = coverage.Flawed(population=class_gaussians(20), n=20, m=20, flaw="none", repeats=2)
+    for control in claim.controls:
+        assert itssl.check(claim, world, control=control.name).outcome is Outcome.VIOLATED
+
+
+def test_few_draws_do_not_show_equal_coverage():
+    world = coverage.Flawed(population=class_gaussians(20, rows=50), n=20, m=20, flaw="none", repeats=1)
+    found = itssl.check(coverage.the_core_covers_as_often_when_hypotheses_fail, world, max_replicates=64)
+    assert found.outcome is Outcome.UNDECIDED
+
+
+def test_peak_of_c_is_judged_as_a_share_and_no_slope_is_fixed_by_its_formula():
+    """Every slope differs from draw to draw."""
+    claim = coverage.terms_fall_as_the_root_and_c_is_largest_at_n_equal_d
+    world = coverage.TEN.make()
+    sides = claim.sides(world, rng("sides"))
+    assert isinstance(sides.left[-1], Share)
+    others = claim.sides(world, rng("others"))
+    assert all(a != b for a, b in zip(sides.left[:-1], others.left[:-1], strict=True))
+
+
 def test_coverage_is_lost_only_where_nothing_is_left_of_c():
     found = {
         w.name: itssl.check("C46", w.name) for w in coverage.the_core_covers_as_often_when_hypotheses_fail.worlds[:2]
     }
     inside, same = found.values()
     assert inside.outcome is Outcome.HOLDS
+    assert inside.replicates * coverage.INSIDE.make().repeats > np.log(4 * 6 / 1e-3) / 0.02
     assert same.outcome is Outcome.VIOLATED
     assert [same.measured[key].value for key in ("coverage", "coverage, clean", "coverage of the whole bound")] == [
         0,

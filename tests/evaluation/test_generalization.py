@@ -175,6 +175,26 @@ def test_classes_of_test_rows_count():
     assert generalization_bound(*parts, **tests).shape[3] == 4
 
 
+def test_classes_no_sample_shows_enlarge_q_and_nothing_else():
+    """Terms of K are those of 7 classes; the probe answers 0 for what it has not seen."""
+    parts, tests = sample(30, 60, 5)
+    seen = generalization_bound(*parts, **tests, radius=20.0)
+    whole = generalization_bound(*parts, **tests, radius=20.0, classes=[6, 0, 1, 2, 3, 4, 5, 5])
+    assert (seen.shape[3], whole.shape[3]) == (3, 7)
+    log = math.log(6 / 0.05)
+    larger = math.sqrt((7 * math.log(2) + log) / (3 * math.log(2) + log))
+    assert whole["class frequencies"].value == pytest.approx(larger * seen["class frequencies"].value)
+    ratio = whole["complexity of probes"].value / seen["complexity of probes"].value
+    assert ratio == pytest.approx(math.sqrt(7 / 3))
+    changed = {"class frequencies", "complexity of probes"}
+    for term, other in zip(seen.terms, whole.terms, strict=True):
+        if term.name not in changed:
+            assert other.value == pytest.approx(term.value, rel=1e-9), term.name
+    assert whole.error.value == pytest.approx(seen.error.value, rel=1e-9)
+    same = generalization_bound(*parts, **tests, radius=20.0, classes=torch.arange(3))
+    assert [t.value for t in same.terms] == [t.value for t in seen.terms]
+
+
 def test_drawn_signs_are_below_the_closed_form():
     parts, tests = sample(30, 60, 5)
     closed, drawn = (generalization_bound(*parts, **tests, complexity=c) for c in ("closed form", "monte carlo"))
@@ -237,8 +257,14 @@ BAD = {
     "nan": (refused(z=lambda z: np.full_like(z, np.nan)), SampleError, "z: expected finite values"),
     "mixed": (refused(z=lambda z: torch.tensor(z)), SampleTypeError, "z and z_a: expected arrays of one kind"),
     "delta": (refused(delta=1.0), ParameterError, "delta: expected a number between 0 and 1, got 1.0"),
-    "radius": (refused(radius=0.1), ParameterError, "radius: expected a bound on .* got 0.1, but a row has norm"),
-    "norm": (refused(norm=1e-3), ParameterError, r"norm: expected at least ‖W_S̄‖_F = .*, got 0.001"),
+    "radius": (
+        refused(radius=0.1),
+        ParameterError,
+        "radius: expected a bound on .* got 0.1, .* pass a bound known beforehand",
+    ),
+    "norm": (refused(norm=1e-3), ParameterError, r"norm: expected at least ‖W_S̄‖_F = .*, got 0.001; .* leave norm out"),
+    "classes": (refused(classes=[0, 1]), SampleError, r"classes: expected all .* got \[0, 1\] without \[2\]"),
+    "names": (refused(classes=["a", "b", "c"]), SampleTypeError, "classes: expected integer classes, got"),
     "no norm": (refused(norm=-1.0), ParameterError, "norm: expected a finite number > 0"),
     "signs": (refused(complexity="monte carlo", networks=NETWORKS), ParameterError, "complexity: .* for networks"),
 }

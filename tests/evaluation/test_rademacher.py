@@ -1,5 +1,6 @@
 """Rademacher complexities against suprema that can be enumerated, and networks inside their class."""
 
+import copy
 import itertools
 import math
 
@@ -66,6 +67,20 @@ def test_drawn_signs_are_unbiased_for_the_mean_over_all():
     assert low < exact < high
     assert found.standard_error < 0.01 * exact
     assert exact < probe_complexity(math.sqrt((z**2).sum() / 5), norm=1.5, outputs=2)
+
+
+def test_drawn_signs_reach_the_closed_form_for_orthogonal_rows_only():
+    """Many rows in one direction leave E χ_K/√K, within five standard errors and the 1/m of the normal limit."""
+    for outputs, share in ((1, 0.80), (2, 0.89), (10, 0.98)):
+        closed = probe_complexity(1.0, norm=1.0, outputs=outputs)
+        rows = math.sqrt(50) * np.eye(50)
+        found = sampled_probe_complexity(rows, norm=1.0, outputs=outputs, draws=50, rng=rng("orthogonal"))
+        assert found.value == pytest.approx(closed * math.sqrt(50), rel=64 * EPS)
+        aligned = sampled_probe_complexity(np.ones((200, 1)), norm=1.0, outputs=outputs, draws=4000, rng=rng("one"))
+        error = 5 * aligned.standard_error / closed + 1 / 200
+        chi = math.sqrt(2 / outputs) * math.gamma((outputs + 1) / 2) / math.gamma(outputs / 2)
+        assert round(chi, 2) == share
+        assert aligned.value / closed == pytest.approx(chi, abs=error)
 
 
 def test_one_layer_is_near_the_exact_complexity_of_linear_maps():
@@ -143,6 +158,31 @@ def test_batch_normalization_is_part_of_the_layer_before():
     assert training == [True] * len(training)
 
 
+def test_batch_normalization_after_an_activation_is_refused_and_not_made_part_of_the_layer():
+    """W = 1, b = −10, then ReLU, then a mean of −10: f(0) = 10, where the layer with its bias back at 0 has √2."""
+    linear, norm = nn.Linear(1, 1), nn.BatchNorm1d(1)
+    with torch.no_grad():
+        linear.weight.fill_(1.0)
+        linear.bias.fill_(-10.0)
+        norm.running_mean.fill_(-10.0)
+    network = nn.Sequential(linear, nn.ReLU(), norm).double()
+    assert embed(network, np.zeros((1, 1)))[0, 0] == pytest.approx(10.0, rel=1e-4)
+    assert relu_networks(nn.Sequential(linear, norm), 1.0).radius == pytest.approx(math.sqrt(2), rel=1e-4)
+    with pytest.raises(NetworkError, match=r"right after them .* got BatchNorm1d\(1"):
+        relu_networks(network, 1.0)
+
+
+def test_layers_used_twice_count_twice():
+    """The radius is that of two copies; a shared activation still comes before the batch normalization."""
+    inner, relu = nn.Linear(2, 2), nn.ReLU()
+    shared = nn.Sequential(inner, relu, nn.Sequential(inner, relu), nn.Identity())
+    copies = nn.Sequential(inner, nn.ReLU(), copy.deepcopy(inner), nn.ReLU())
+    assert relu_networks(shared, 1.0) == relu_networks(copies, 1.0)
+    assert len(relu_networks(shared, 1.0).norms) == 2
+    with pytest.raises(NetworkError, match="got BatchNorm1d"):
+        relu_networks(nn.Sequential(nn.Linear(2, 2), relu, nn.Linear(2, 2), relu, nn.BatchNorm1d(2)), 1.0)
+
+
 def test_a_layer_without_bias():
     network = nn.Sequential(nn.Linear(2, 3, bias=False)).double()
     found = relu_networks(network, 1.0)
@@ -153,12 +193,13 @@ def test_a_layer_without_bias():
     ("network", "message"),
     [
         (cnn(seed=0), "got Unflatten"),
-        (nn.Sequential(nn.Linear(2, 2), nn.GELU()), "got GELU; bound its norms"),
+        (nn.Sequential(nn.Linear(2, 2), nn.GELU()), r"got GELU\(.*; bound its norms"),
         (nn.Sequential(nn.BatchNorm1d(2), nn.Linear(2, 2)), "got BatchNorm1d"),
         (nn.Sequential(nn.Linear(2, 2), nn.LeakyReLU(1.5)), "got LeakyReLU"),
+        (nn.Sequential(nn.Linear(2, 2), nn.LeakyReLU(-1.5)), r"got LeakyReLU\(negative_slope=-1.5"),
         (nn.Sequential(nn.ReLU()), "at least one linear layer"),
     ],
-    ids=["cnn", "gelu", "batch norm first", "steep", "none"],
+    ids=["cnn", "gelu", "batch norm first", "steep", "steep down", "none"],
 )
 def test_other_layers_are_refused(network, message):
     with pytest.raises(NetworkError, match=message):
