@@ -164,7 +164,7 @@ def test_batch_normalization_after_an_activation_is_refused_and_not_made_part_of
     with torch.no_grad():
         linear.weight.fill_(1.0)
         linear.bias.fill_(-10.0)
-        norm.running_mean.fill_(-10.0)
+        norm.get_buffer("running_mean").fill_(-10.0)
     network = nn.Sequential(linear, nn.ReLU(), norm).double()
     assert embed(network, np.zeros((1, 1)))[0, 0] == pytest.approx(10.0, rel=1e-4)
     assert relu_networks(nn.Sequential(linear, norm), 1.0).radius == pytest.approx(math.sqrt(2), rel=1e-4)
