@@ -124,8 +124,10 @@ MUTANTS = (
             "student_quantile(1 - error_rate / 2, n - 1)", "student_quantile(1 - error_rate / 2, math.inf)",
             "claims/test_decision"),
     _mutant("decide: sides as if not paired", "variance", "claims/decision",
-            "gaps.std(axis=0, ddof=1) / math.sqrt(n)",
-            "np.sqrt(left.var(axis=0, ddof=1) + right.var(axis=0, ddof=1)) / math.sqrt(n)",
+            "low, high = _mean_interval(left - right, error_rate)",
+            "half = np.sqrt((left.var(axis=0, ddof=1) + right.var(axis=0, ddof=1)) / len(left))\n"
+            "    half *= student_quantile(1 - error_rate / 2, len(left) - 1)\n"
+            "    low, high = (left - right).mean(axis=0) - half, (left - right).mean(axis=0) + half",
             "claims/test_decision", "claims/test_check::test_derivations"),
     _mutant("decide: violated from −margin on", "sign", "claims/decision",
             "holds, violated = high <= margin, low > margin\n", "holds, violated = high <= margin, low > -margin\n",
