@@ -61,14 +61,18 @@ def test_populations_have_the_shapes_asked_for():
 
 
 def test_classes_have_centers_of_unit_length_and_noise_of_the_stated_size():
-    """Over many laws: E‖center‖² = 1, and the distance within a class is √2 std for large d."""
+    """E‖center‖² = 1, and the distance within a class is √2 std: less 1/(4d) of it, with deviation std/√d.
+
+    A row is in two of the pairs on average, so that the variance of their mean is at most twice that of independent ones.
+    """
     p = class_gaussians(400, classes=2, std=0.5, rows=2000)(rng("sizes"))
     centers = np.array([p.z[p.y == k].mean(axis=0) for k in (0, 1)])
     expected = 1 + 0.5**2 * 400 / 1000  # the mean of 1000 rows adds its own variance
     np.testing.assert_allclose((centers**2).sum(axis=1), expected, atol=5 * expected * np.sqrt(2 / 400))
     rows = p.draw(2000, rng("rows"))
     distances = np.linalg.norm(p.z[rows] - p.z[p.partners(rows, rng("pairs"))], axis=1)
-    assert distances.mean() == pytest.approx(0.5 * np.sqrt(2), rel=0.02)
+    error = 0.5 / np.sqrt(400) * np.sqrt(2 / 2000)
+    assert distances.mean() == pytest.approx(0.5 * np.sqrt(2) * (1 - 1 / 1600), abs=5 * error)
 
 
 def test_projections_are_the_same_directions_each_time():
