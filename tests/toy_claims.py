@@ -6,10 +6,11 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
+from itssl.claims.check import check
 from itssl.claims.claim import Assumption, Claim, World, claim, claims
 from itssl.claims.decision import Relation, Sides
 from itssl.claims.ledger import Level
-from itssl.claims.verdict import Kind
+from itssl.claims.verdict import Kind, Verdict
 from itssl.estimate import Reference
 
 REFERENCE = Reference(authors="A. Nobody", title="On <nothing>", year=2020)
@@ -53,3 +54,14 @@ def register(monkeypatch: pytest.MonkeyPatch, *toys: Claim) -> list[str]:
     for t in toys:
         monkeypatch.setitem(cast(dict[str, Claim], claims()), t.id, t)
     return [t.id for t in toys]
+
+
+def four_verdicts(monkeypatch: pytest.MonkeyPatch, *, farthest: float) -> list[Verdict]:
+    """An equality that holds, its control, a finding and a theorem of either direction; the last at ``farthest``."""
+    register(
+        monkeypatch,
+        toy("T1", {"a": 0.1}, {"adds one": 1.0}),
+        toy("T2", {"a": -3.0}, {}, relation=Relation.AT_MOST, kind="finding"),
+        toy("T3", {"a": farthest}, {}, relation=Relation.AT_LEAST),
+    )
+    return [check("T1"), check("T1", control="adds one"), check("T2"), check("T3")]

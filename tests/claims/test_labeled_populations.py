@@ -63,7 +63,7 @@ def test_populations_have_the_shapes_asked_for():
 def test_classes_have_centers_of_unit_length_and_noise_of_the_stated_size():
     """E‖center‖² = 1, and the distance within a class is √2 std: less 1/(4d) of it, with deviation std/√d.
 
-    A row is in two of the pairs on average, so that the variance of their mean is at most twice that of independent ones.
+    A row is in two of the pairs on average: the variance of their mean is at most twice that of independent ones.
     """
     p = class_gaussians(400, classes=2, std=0.5, rows=2000)(rng("sizes"))
     centers = np.array([p.z[p.y == k].mean(axis=0) for k in (0, 1)])

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from toy_claims import register, toy
+from toy_claims import four_verdicts, register, toy
 
 from itssl.claims.check import check
 from itssl.claims.claim import claims
@@ -19,13 +19,7 @@ from itssl.reports.figures import families, family, gap_figure
 
 @pytest.fixture
 def verdicts(monkeypatch: pytest.MonkeyPatch) -> list[Verdict]:
-    register(
-        monkeypatch,
-        toy("T1", {"a": 0.1}, {"adds one": 1.0}),
-        toy("T2", {"a": -3.0}, {}, relation=Relation.AT_MOST, kind="finding"),
-        toy("T3", {"a": 3.0}, {}, relation=Relation.AT_LEAST),
-    )
-    return [check("T1"), check("T1", control="adds one"), check("T2"), check("T3")]
+    return four_verdicts(monkeypatch, farthest=3.0)
 
 
 def _axes(figure: Figure) -> Axes:

@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from toy_claims import register, toy
+from toy_claims import four_verdicts, register, toy
 
 from itssl.claims.check import check
 from itssl.claims.decision import Relation
@@ -17,13 +17,7 @@ from itssl.reports.forest import MARKS, WIDTH, Axis, axis_of, axis_svg, gap_in_w
 
 @pytest.fixture
 def verdicts(monkeypatch: pytest.MonkeyPatch) -> list[Verdict]:
-    register(
-        monkeypatch,
-        toy("T1", {"a": 0.1}, {"adds one": 1.0}),
-        toy("T2", {"a": -3.0}, {}, relation=Relation.AT_MOST, kind="finding"),
-        toy("T3", {"a": 300.0}, {}, relation=Relation.AT_LEAST),
-    )
-    return [check("T1"), check("T1", control="adds one"), check("T2"), check("T3")]
+    return four_verdicts(monkeypatch, farthest=300.0)
 
 
 def _x(axis: Axis, value: float) -> float:
