@@ -145,7 +145,10 @@ def _budget(ledger: Any) -> str:
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
     help="Probability of a wrong verdict; by default that of itssl verify.",
 )
-@click.option("--max-replicates", type=click.IntRange(min=2), default=1024, show_default=True, help="The most draws.")
+@click.option(
+    "--max-replicates", type=click.IntRange(min=2), default=1024, show_default=True,
+    help="The most draws, after a first look.",
+)  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def check(
     id: str, world: str | None, control: str | None, seed: int, false_verdict_rate: float | None, max_replicates: int,

@@ -222,11 +222,14 @@ def plan(ids: Iterable[str] | None = None, level: Level = "default") -> tuple[An
     A world takes part at its own level and above ("quick" ⊂ "default" ⊂ "full"), where the package that it needs is
     installed; a control with its world.
 
-    Raises UnknownNameError for an unknown claim or level, ParameterError for a claim without a world at the level.
+    Raises UnknownNameError for an unknown claim or level, ParameterError for a string in place of a list, or a claim
+    without a world at the level.
 
     >>> plan(["C17"], "quick")[0].claim
     'C17'
     """
+    if isinstance(ids, str):
+        raise ParameterError(f"ids: expected a list of identifiers, got the string {ids!r}; write [{ids!r}]")
     require_known("level", level, LEVELS)
     wanted = list(dict.fromkeys(claims() if ids is None else ids))
     cells: list[Any] = []

@@ -7,7 +7,7 @@ import numpy as np
 
 from itssl.arrays import stream
 from itssl.choices import UnknownNameError, require_known
-from itssl.claims.claim import Claim, World, claims
+from itssl.claims.claim import Claim, Control, World, claims
 from itssl.claims.decision import Decision, MonteCarlo, Outcome, Relation, Sides, decide
 from itssl.claims.verdict import Verdict
 from itssl.estimate import Bias, Estimate
@@ -27,8 +27,9 @@ def check(
     ``world`` is one of the claim's worlds, its name, or any object the claim's function accepts (a law of
     your own); by default the world in which the claim is tight, or the control's own. A violated assumption gives
     NOT_APPLICABLE with its measured value; controls are run whether or not the assumptions hold, on the draws of
-    the claim itself.
-    Raises UnknownNameError for an unknown claim, world or control.
+    the claim itself. At least the claim's first look is drawn, whatever ``max_replicates``.
+    Raises UnknownNameError for an unknown claim, world or control. What the claim's own function raises on an object
+    that is no world of it passes, with a note that names one it takes.
 
     >>> check("C17").outcome
     <Outcome.HOLDS: 'HOLDS'>
@@ -49,26 +50,38 @@ def check(
         world = World(name=f"user's {type(given).__name__}", make=lambda: given)
     tolerance = world.tolerance or claim.tolerance
     start, place = time.perf_counter(), world.make()
-    assumptions = {a.name: float(a.measure(place)) for a in claim.assumes} if chosen is None else {}
-    failed = [a for a in claim.assumes if chosen is None and not assumptions[a.name] <= a.at_most]
-    if failed:
-        reason = "; ".join(f"{a.name}: {assumptions[a.name]:.3g} > {a.at_most:.3g} ({a.statement})" for a in failed)
-        decision = _not_applicable(reason)
-    else:
-        sides = chosen.sides if chosen else claim.sides
-        decision = decide(
-            lambda i: sides(place, stream(seed, claim.id, world.name, i)),
-            claim.relation,
-            tolerance,
-            false_verdict_rate=false_verdict_rate,
+    try:
+        assumptions, decision = _measure(
+            claim, chosen, world, place, seed, tolerance=tolerance, false_verdict_rate=false_verdict_rate,
             max_replicates=max(claim.first_look, min(max_replicates, claim.max_replicates or max_replicates)),
-            first_look=claim.first_look,
-        )
+        )  # fmt: skip
+    except (AttributeError, TypeError) as error:
+        if world not in claim.worlds:
+            error.add_note(f"world: {claim.id} takes what its own worlds are made of, as {claim.tight_at.name!r}")
+        raise
     return Verdict(
         claim=claim.id, kind=claim.kind, world=world.name, control=control, relation=claim.relation,
         tolerance=tolerance, assumptions=assumptions, false_verdict_rate=false_verdict_rate, seed=seed,
         seconds=time.perf_counter() - start, registered=registered, max_replicates=max_replicates, **_fields(decision),
     )  # fmt: skip
+
+
+def _measure(
+    claim: Claim, chosen: Control | None, world: World, place: Any, seed: int, **options: Any
+) -> tuple[dict[str, float], Decision]:
+    """The assumptions measured, and the decision of the claim or the chosen control where they hold."""
+    assumptions = {a.name: float(a.measure(place)) for a in claim.assumes} if chosen is None else {}
+    failed = [a for a in claim.assumes if chosen is None and not assumptions[a.name] <= a.at_most]
+    if failed:
+        reason = "; ".join(f"{a.name}: {assumptions[a.name]:.3g} > {a.at_most:.3g} ({a.statement})" for a in failed)
+        return assumptions, _not_applicable(reason)
+    sides = chosen.sides if chosen else claim.sides
+    return assumptions, decide(
+        lambda i: sides(place, stream(seed, claim.id, world.name, i)),
+        claim.relation,
+        first_look=claim.first_look,
+        **options,
+    )
 
 
 def check_inequality(

@@ -17,7 +17,7 @@ import joblib
 from tqdm.auto import tqdm
 
 from itssl.arrays import stream
-from itssl.choices import require_count, require_known
+from itssl.choices import ParameterError, require_count, require_known
 from itssl.claims.answer_cache import AnswerCache
 from itssl.claims.answering import LOADED, Answer, answers
 from itssl.claims.cells import LEVELS, CellError, Level, Settings, StatedCell, family_wise_rate
@@ -220,13 +220,15 @@ def run(
     the ledger;
     ``on_verdict`` is called in this process as verdicts arrive.
 
-    Raises ParameterError for less than one job, SampleTypeError for a seed that is not a non-negative integer,
-    TypeError for a cell whose answer is neither a verdict nor a comparison nor a chain.
+    Raises ParameterError for less than one job or strings for cells, SampleTypeError for a seed that is not a
+    non-negative integer, TypeError for a cell whose answer is neither a verdict nor a comparison nor a chain.
 
     >>> run([], progress=False)
     Ledger(theorems hold in 0 of 0 checks, 0 of 0 controls refuted; 0 s, seed 0, level 'default')
     """
     cells = tuple(dict.fromkeys(cells))
+    if names := [cell for cell in cells if isinstance(cell, str)]:
+        raise ParameterError(f"cells: expected cells, got the string {names[0]!r}; write run(plan({names}))")
     require_count("jobs", jobs)
     require_known("level", level, LEVELS)
     stream(seed)  # refuses a bad seed once instead of in every cell

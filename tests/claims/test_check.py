@@ -167,3 +167,10 @@ def test_two_claims_of_one_name_are_refused(monkeypatch):
     monkeypatch.setattr(few_centers, "again", replace(claims()["C10"]), raising=False)
     with pytest.raises(ParameterError, match="id: expected a new one for each claim, got 'C10' twice, in itssl"):
         claims.__wrapped__()
+
+
+def test_an_object_that_is_no_world_is_told_which_are():
+    with pytest.raises((AttributeError, TypeError)) as caught:  # a TypeError where shapes are checked
+        itssl.check("C10", object())
+    tight = itssl.claims()["C10"].tight_at.name
+    assert caught.value.__notes__[-1] == f"world: C10 takes what its own worlds are made of, as {tight!r}"

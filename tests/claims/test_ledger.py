@@ -271,6 +271,10 @@ def test_threads_are_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_run_refuses_bad_requests(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ParameterError, match=r"ids: expected a list .*, got the string 'C10'; write \['C10'\]"):
+        plan("C10")
+    with pytest.raises(ParameterError, match=r"cells: .* got the string 'C10'; write run\(plan\(\['C10'\]\)\)"):
+        run(["C10"], progress=False)
     with pytest.raises(ParameterError, match="jobs: expected an integer >= 1, got 0"):
         _run(monkeypatch, GOOD, jobs=0)
     with pytest.raises(SampleTypeError, match="seed: expected a non-negative integer, got -1"):
