@@ -24,11 +24,11 @@ AVERAGES: dict[str, Average] = {
 
 
 def decide_many(
-    gaps: np.ndarray, relation: Relation, margin: float, *, false_verdict_rate: float
+    gaps: np.ndarray, relation: Relation, margin: float, *, false_verdict_rate: float, first_look: int = FIRST_LOOK
 ) -> tuple[np.ndarray, np.ndarray]:
     """Outcome and replicates used of each row of gaps (runs, replicates): `itssl.claims.decision.decide`, in arrays."""
     runs, most = gaps.shape
-    looks = [FIRST_LOOK * 2**i for i in range(int(math.log2(most / FIRST_LOOK)) + 1)]
+    looks = [first_look * 2**i for i in range(int(math.log2(most / first_look)) + 1)]
     outcomes, used = np.full(runs, Outcome.UNDECIDED, dtype=object), np.full(runs, looks[-1])
     undecided = np.ones(runs, dtype=bool)
     for n in looks:

@@ -7,23 +7,29 @@ import numpy as np
 
 from experiments.decision_rule.many import AVERAGED, AVERAGES, decide_many
 from experiments.runner import Cell, experiment
-from itssl.claims.decision import Outcome, Relation
+from itssl.claims.decision import FIRST_LOOK, Outcome, Relation
 
 MARGIN = 0.1
 CHUNK = 2000
 RATES = (1e-2, 1e-3, 1e-4)
+FIRST_LOOKS = (4, 8, 16)  # of the claims that train a network, or measure a large one, in each replicate
 DISTANCES = (0.0, 0.5, 0.75, 0.9, 1.0, 1.1, 1.25, 1.5, 2.0)
 
 
 def cells(quick: bool) -> list[Cell]:
-    """On the margin at three nominal rates, where either verdict may be wrong; further in and out for the power."""
+    """On the margin at three nominal rates, where either verdict may be wrong; further in and out for the power.
+
+    And on the margin for claims whose replicates are dear: first looks of 4, 8 and 16, three looks each.
+    """
     on_margin = [
-        {"kind": kind, "relation": relation.value, "gap": 1.0, "rate": rate, "replicates": 128,
-         "runs": 2000 if quick else int(max(20_000, 40 / rate))}
+        {"kind": kind, "relation": relation.value, "gap": 1.0, "rate": rate, "first_look": first,
+         "replicates": 4 * first, "runs": 2000 if quick else int(max(20_000, 40 / rate))}
         for kind in AVERAGES for relation in (Relation.EQUAL, Relation.AT_MOST) for rate in RATES
+        for first in (FIRST_LOOK, *(FIRST_LOOKS if relation is Relation.EQUAL else ()))
     ]  # fmt: skip
     power = [
-        {"kind": kind, "relation": "==", "gap": gap, "rate": 1e-4, "replicates": 1024, "runs": 100 if quick else 2000}
+        {"kind": kind, "relation": "==", "gap": gap, "rate": 1e-4, "first_look": FIRST_LOOK, "replicates": 1024,
+         "runs": 100 if quick else 2000}
         for kind in AVERAGES for gap in DISTANCES
     ]  # fmt: skip
     return on_margin + power
@@ -35,7 +41,9 @@ def measure(cell: Cell, rng: np.random.Generator) -> dict[str, Any]:
     for start in range(0, cell["runs"], CHUNK):
         shape = (min(CHUNK, cell["runs"] - start), cell["replicates"])
         gaps = cell["gap"] * MARGIN + AVERAGES[cell["kind"]](rng, shape)
-        outcomes, used = decide_many(gaps, Relation(cell["relation"]), MARGIN, false_verdict_rate=cell["rate"])
+        outcomes, used = decide_many(
+            gaps, Relation(cell["relation"]), MARGIN, false_verdict_rate=cell["rate"], first_look=cell["first_look"]
+        )
         for outcome in (Outcome.HOLDS, Outcome.VIOLATED, Outcome.UNDECIDED):
             counts[outcome.value] += int((outcomes == outcome).sum())
         replicates += int(used.sum())
@@ -48,12 +56,12 @@ def summarize(rows: list[Cell]) -> dict[str, Any]:
     for kind in AVERAGES:
         own = [row for row in rows if row["kind"] == kind]
         wrong = {
-            f"{row['relation']} at {row['rate']:g}": {
+            f"{row['relation']} at {row['rate']:g}, first look {row['first_look']}": {
                 "measured": max(row["HOLDS"], row["VIOLATED"]) / row["runs"],
                 "standard_error": float(np.sqrt(max(row["HOLDS"], row["VIOLATED"], 1))) / row["runs"],
             }
             for row in own
-            if row["gap"] == 1.0 and row["replicates"] == 128
+            if row["gap"] == 1.0 and row["replicates"] == 4 * row["first_look"]
         }
         power = {
             f"gap of {row['gap']:g} margins": {
