@@ -14,7 +14,8 @@ from itssl.estimators.intrinsic_dimension import low_dimension_warnings
 from itssl.estimators.standardization import canonical_order
 from itssl.estimators.wishart import log_determinant_bias
 from itssl.kernels.linalg import column_std
-from itssl.kernels.neighbors import marginal_counts, neighbors
+from itssl.kernels.neighbor_counts import marginal_counts
+from itssl.kernels.neighbors import neighbors
 
 Rows: TypeAlias = Int[np.ndarray, " m"]
 

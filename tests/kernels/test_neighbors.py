@@ -2,12 +2,11 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from itssl.arrays import stream
 from itssl.kernels import neighbors as kernel
-from itssl.kernels.neighbors import METRICS, marginal_counts, neighbors, tiles
+from itssl.kernels.neighbors import METRICS, neighbors
+from itssl.kernels.tiles import tiles
 
 ROUNDING = 16 * np.finfo(float).eps
 
@@ -22,21 +21,6 @@ def distance_twin(x, metric):
         away = np.linalg.norm(difference.astype(np.longdouble) / unit, ord=p, axis=2).astype(float) * unit
     np.fill_diagonal(away, np.inf)
     return away
-
-
-def counts_twin(x, y, k, metric, variant):
-    """KSG's counts, one row at a time, from the definition."""
-    away_x, away_y = distance_twin(x, metric), distance_twin(y, metric)
-    joint, n_x, n_y = np.maximum(away_x, away_y), [], []
-    for i in range(len(x)):
-        nearest = np.argsort(joint[i], kind="stable")[:k]
-        if variant == 1:
-            n_x.append((away_x[i] < joint[i, nearest[-1]]).sum())
-            n_y.append((away_y[i] < joint[i, nearest[-1]]).sum())
-        else:
-            n_x.append((away_x[i] <= away_x[i, nearest].max()).sum())
-            n_y.append((away_y[i] <= away_y[i, nearest].max()).sum())
-    return np.array(n_x), np.array(n_y)
 
 
 DATA = {
@@ -140,45 +124,12 @@ def test_copies_are_neighbors_at_distance_zero(d, metric):
     np.testing.assert_array_equal(x[rows], np.repeat(x[:, None], 2, axis=1))
 
 
-@settings(max_examples=60, deadline=None)
-@given(
-    seed=st.integers(0, 2**32 - 1), n=st.integers(6, 60), d_x=st.integers(1, 7), d_y=st.integers(1, 7),
-    k=st.integers(1, 5), variant=st.sampled_from([1, 2]), metric=st.sampled_from(["chebyshev", "euclidean"]),
-    grid=st.booleans(),
-)  # fmt: skip
-def test_counts_equal_the_definition(seed, n, d_x, d_y, k, variant, metric, grid):
-    rng = stream(seed, "counts")
-    x, y = rng.normal(size=(n, d_x)), rng.normal(size=(n, d_y))
-    if grid and variant == 1:  # ties everywhere: strictness is all that matters (variant 2 depends on tie order)
-        x, y = np.round(2 * x), np.round(2 * y)
-    fast, twin = marginal_counts(x, y, k, metric, variant), counts_twin(x, y, k, metric, variant)
-    np.testing.assert_array_equal(fast, twin)
-
-
-def test_tree_and_tiles_count_alike():
-    rng = stream(0, "both paths")
-    x, y = rng.normal(size=(500, 3)), rng.normal(size=(500, 2))
-    for variant in (1, 2):
-        tree = kernel._tree_counts(x, y, 4, variant)
-        tile = kernel._count_tile(x, y, slice(0, 500), 4, "chebyshev", variant)
-        np.testing.assert_array_equal(tree, tile)
-
-
-def test_tiles_cover_everything_in_bounded_memory():
-    for n in (1, 5, 10_000):
-        parts = list(tiles(n))
-        np.testing.assert_array_equal(np.concatenate([np.arange(n)[p] for p in parts]), np.arange(n))
-        assert all((p.stop - p.start) * n * 8 <= 2**25 for p in parts)
-
-
 @pytest.mark.parametrize("metric", ["euclidean", "chebyshev"])
 def test_many_tiles_say_what_one_says(metric, monkeypatch):
-    """Rows of 20 dimensions in tiles of at most 8 rows, on all cores: the same neighbors and counts, in order."""
-    x, y = stream(0, "tiles").normal(size=(2, 130, 20))
-    whole, counted = neighbors(x, 3, metric), marginal_counts(x, y, 3, metric, 1)
-    monkeypatch.setattr("itssl.kernels.neighbors._TILE_BYTES", 8 * 8 * 220)
+    """Rows of 20 dimensions in tiles of at most 8 rows, on all cores: the same neighbors, in order."""
+    x = stream(0, "tiles").normal(size=(130, 20))
+    whole = neighbors(x, 3, metric)
+    monkeypatch.setattr("itssl.kernels.tiles.TILE_BYTES", 8 * 8 * 220)
     assert len(list(tiles(130, width=220))) > 10
-    for one, many in zip(
-        (*whole, *counted), (*neighbors(x, 3, metric), *marginal_counts(x, y, 3, metric, 1)), strict=True
-    ):
+    for one, many in zip(whole, neighbors(x, 3, metric), strict=True):
         np.testing.assert_array_equal(one, many)
