@@ -12,7 +12,7 @@ length that counts both, and :math:`2 |z_i| \cdot |z_j| \le s_i + s_j`,
 and score + (1 − g) s_i is *never above* the squared distance of the pair (but for underflow, which is added to the
 limits). A row is certified when the smallest score that was dropped, so bounded, exceeds the k-th squared distance
 found in double precision. For every other row all columns whose bound does not exceed it are measured: by the same
-inequality they include the neighbors. Where these are more than an eighth of the sample (tight clusters far from each
+inequality they include the neighbors. Where these are more than a sixteenth of the sample (tight clusters far from each
 other) the row is looked for once more in double precision, with its smaller u, and in the end from all differences.
 
 References
@@ -21,57 +21,70 @@ References
 """
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from itssl.arrays import Samples
+from itssl.arrays import Samples, SamplesLike, is_torch, on_host
 from itssl.kernels.threads import cores, in_order
 
 MAX_MEMORY = 2**26
 """Bytes of tiles, beyond the data, a centered copy of it in single precision, and the answer."""
 
-_SPARE = 6  # candidates beyond k: more let more rows be certified, and cost more to measure
-_ROWS, _COLUMNS = 256, 2**14  # of a tile at most: long enough for the product to run near its peak rate
+SPARE = 3  # candidates beyond k: more let more rows be certified, and cost more to measure
+_ROWS, _COLUMNS = 512, 5120  # of a tile at most: long enough for the product to run near its peak rate
 _BLOCK = 2**16  # differences at a time: they stay in the second-level cache
 _GROUP = 8  # columns to a group whose minimum is taken first
 _WIDE = 256  # rows of more numbers are searched by groups: up to here partition is a sorting network
-_FEW = 256  # columns a row may always have measured, however small the sample
-_SAFE_SIZE = 1e100  # beyond it, and below its inverse, squares of differences may over- or underflow
+FEW, FEW_SHARE = 256, 16  # columns a row may have measured: this many, or a share of the sample
+SAFE_SIZE = 1e100  # beyond it, and below its inverse, squares of differences may over- or underflow
 
 
 def brute_neighbors(
-    x: Samples, k: int, *, max_memory: int = MAX_MEMORY
-) -> tuple[Float[np.ndarray, "n k"], Int[np.ndarray, "n k"]]:
+    x: SamplesLike, k: int, *, max_memory: int = MAX_MEMORY
+) -> tuple[Float[Any, "n k"], Int[Any, "n k"]]:
     """Distances to, and rows of, the k nearest other rows of x, nearest first; a row is never its own neighbor.
 
     Exact: the distances are square roots of sums of squared differences in double precision, and no nearer row exists.
-    Tiles use at most ``max_memory`` bytes, or what one row at a time needs.
+    Tiles use at most ``max_memory`` bytes, or what one row at a time needs. Tensors are worked on, and answered, on
+    their device.
 
     >>> brute_neighbors(np.array([[0.0], [1.0], [3.0]]), 1)[0].ravel()
     array([1., 1., 2.])
     """
-    return _search(x, x, k, True, max_memory)
+    return (_of_tensors if is_torch(x) else _search)(x, x, k, True, max_memory)
 
 
 def brute_cross_neighbors(
-    x: Samples, y: Samples, k: int, *, max_memory: int = MAX_MEMORY
-) -> tuple[Float[np.ndarray, "n k"], Int[np.ndarray, "n k"]]:
+    x: SamplesLike, y: SamplesLike, k: int, *, max_memory: int = MAX_MEMORY
+) -> tuple[Float[Any, "n k"], Int[Any, "n k"]]:
     """Distances from each row of x to its k nearest rows of y, and these rows, nearest first; as `brute_neighbors`.
 
     >>> brute_cross_neighbors(np.array([[0.0], [5.0]]), np.array([[1.0], [3.0], [9.0]]), 2)[1]
     array([[0, 1],
            [1, 2]])
     """
-    return _search(x, y, k, False, max_memory)
+    return (_of_tensors if is_torch(x) else _search)(x, y, k, False, max_memory)
+
+
+def _of_tensors(x: Any, y: Any, k: int, own: bool, memory: int) -> tuple[Any, Any]:
+    import torch
+
+    from itssl.kernels.tensor_neighbors import tensor_neighbors
+
+    if x.device.type != "cpu":
+        return tensor_neighbors(x, y, k, own, memory)
+    a = on_host(x).astype(float, copy=False)
+    distances, found = _search(a, a if y is x else on_host(y).astype(float, copy=False), k, own, memory)
+    return torch.from_numpy(distances), torch.from_numpy(found)
 
 
 def _search(x: Samples, y: Samples, k: int, own: bool, memory: int) -> tuple[np.ndarray, np.ndarray]:
     unit = max(_size(y), 0.0 if own else _size(x)) or 1.0
-    if not 1 / _SAFE_SIZE < unit < _SAFE_SIZE:
+    if not 1 / SAFE_SIZE < unit < SAFE_SIZE:
         scaled = y / unit
         distances, found = _search(scaled if own else x / unit, scaled, k, own, memory)
         return distances * unit, found
@@ -84,6 +97,20 @@ def _search(x: Samples, y: Samples, k: int, own: bool, memory: int) -> tuple[np.
             return distances, found
     search.fill(search.by_differences, left, distances, found)
     return distances, found
+
+
+def rounding(d: int, precision: type[np.floating]) -> tuple[float, float]:
+    """g, and an allowance for underflow, of scores in this precision.
+
+    The factors 1 + δ, |δ| ≤ u, that one term meets. Single precision: d + 1 in the product, up to 2 conversions, and
+    less than one more for all that was done in double before. Double: up to 2 d + 6, with the centering and the sum s.
+
+    >>> print(f"{rounding(128, np.float32)[0]:.2g}")
+    7.9e-06
+    """
+    kind, length = np.finfo(precision), d + 5 if precision is np.float32 else 2 * d + 8
+    u = float(kind.eps) / 2
+    return length * u / (1 - length * u), 32 * length * float(kind.tiny)
 
 
 @dataclass(frozen=True)
@@ -99,17 +126,13 @@ class _Columns:
     @classmethod
     def of(cls, y: Samples, unit: float, precision: type[np.floating]) -> "_Columns":
         m, d = y.shape
-        kind = np.finfo(precision)
-        # Factors 1 + δ, |δ| ≤ u, of one term. Single precision: d + 1 in the product, at most 2 conversions, and less
-        # than one for all that was done in double before. Double: besides 2 d + 6, from centering and the sum in s_j.
-        length = d + 5 if precision is np.float32 else 2 * d + 8
-        g = length * float(kind.eps) / 2 / (1 - length * float(kind.eps) / 2)
+        g, underflow = rounding(d, precision)
         middle, right = y.mean(axis=0), np.empty((m, d + 1), dtype=precision)
         for start in range(0, m, step := max(1, _BLOCK // d)):
             part = slice(start, start + step)
             z = (y[part] - middle) / unit
             right[part, :d], right[part, d] = z, (1 - 2 * g) * np.einsum("ij,ij->i", z, z)
-        return cls(right, middle, unit, g, 32 * length * float(kind.tiny))
+        return cls(right, middle, unit, g, underflow)
 
     def left(self, x: Samples) -> tuple[Float[np.ndarray, "r e"], Float[np.ndarray, " r"]]:
         """The left side for rows of x, and their (1 − g) s."""
@@ -120,8 +143,8 @@ class _Columns:
 
     def highest_score(self, squared: Float[np.ndarray, " r"], offset: Float[np.ndarray, " r"]) -> np.ndarray:
         """No pair this near (computed squared distance) has a higher score."""
-        rounding = 1 + (self.right.shape[1] + 8) * np.finfo(np.float64).eps
-        limit = squared / self.unit**2 * rounding + self.underflow - offset
+        slack = 1 + (self.right.shape[1] + 8) * np.finfo(np.float64).eps
+        limit = squared / self.unit**2 * slack + self.underflow - offset
         return np.nextafter(limit.astype(self.right.dtype), self.right.dtype.type(np.inf))
 
 
@@ -138,7 +161,7 @@ class _Search:
 
     @property
     def listed(self) -> int:
-        return min(self.k + _SPARE, len(self.y) - self.own)
+        return min(self.k + SPARE, len(self.y) - self.own)
 
     @property
     def width(self) -> int:
@@ -173,30 +196,33 @@ class _Search:
     def by_scores(self, rows: np.ndarray, tile: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Squared distances, neighbors, and which rows are done, all of them certified."""
         left, offset = self.columns.left(self.x[rows])
-        parts = []
+        parts, scores = [], tile
         for start, scores in self.scores(left, rows, tile):
             best = _smallest(scores, min(self.listed, scores.shape[1]))
             parts.append((_at(scores, best), best + start))
-        scores, found = (np.concatenate(each, axis=1) for each in zip(*parts, strict=True))
+        listed, found = (np.concatenate(each, axis=1) for each in zip(*parts, strict=True))
         if len(parts) > 1:
-            best = _smallest(scores, self.listed)
-            scores, found = _at(scores, best), _at(found, best)
+            best = _smallest(listed, self.listed)
+            listed, found = _at(listed, best), _at(found, best)
         squared, found = _nearest(self.squared(rows, found), found, self.k)
         done = np.ones(len(rows), dtype=bool)
         if self.listed < len(self.y) - self.own:
             highest = self.columns.highest_score(squared[:, -1], offset)
-            hard = np.flatnonzero(~(scores.max(axis=1) > highest))  # at least that is every score that was dropped
+            hard = np.flatnonzero(~(listed.max(axis=1) > highest))  # at least that is every score that was dropped
             step = max(1, len(rows) // 8)
             for start in range(0, len(hard), step):
                 h = hard[start : start + step]
-                squared[h], found[h], done[h] = self.within(left[h], rows[h], highest[h], tile)
+                again = [(0, scores[h])] if len(parts) == 1 else self.scores(left[h], rows[h], tile)
+                squared[h], found[h], done[h] = self.within(again, rows[h], highest[h])
         return squared, found, done
 
-    def within(self, left, rows, highest, tile) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def within(
+        self, parts: Iterable[tuple[int, np.ndarray]], rows: np.ndarray, highest: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The same for rows whose neighbors are among the columns with scores up to the highest."""
-        few = max(_FEW, len(self.y) // 8)
+        few = max(FEW, len(self.y) // FEW_SHARE)
         count, pairs = np.zeros(len(rows), dtype=np.intp), []
-        for start, scores in self.scores(left, rows, tile):
+        for start, scores in parts:
             near = scores <= highest[:, None]
             count += np.count_nonzero(near, axis=1)
             near[count > few] = False

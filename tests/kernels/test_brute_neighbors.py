@@ -147,7 +147,7 @@ def test_scores_bound_all_distances_from_below(kind, d, precision):
 @pytest.mark.parametrize("spare", [1, 6])
 def test_no_row_is_certified_wrongly(spare, monkeypatch):
     """Rows that single precision alone got wrong, hundreds of them, are all found out by the certificate."""
-    monkeypatch.setattr(kernel, "_SPARE", spare)
+    monkeypatch.setattr(kernel, "SPARE", spare)
     certified = wrong_without = 0
     for setting in range(16):
         rng = stream(setting, "certificate", spare)
@@ -157,7 +157,7 @@ def test_no_row_is_certified_wrongly(spare, monkeypatch):
         search = kernel._Search(x, x, k, True, kernel._Columns.of(x, kernel._size(x), np.float32), 2**24)
         hard = []
 
-        def redo(left, rows, highest, tile, k=k, hard=hard):
+        def redo(parts, rows, highest, k=k, hard=hard):
             hard.extend(rows)
             return np.full((len(rows), k), np.inf), np.zeros((len(rows), k), dtype=np.intp), np.zeros(len(rows), bool)
 
@@ -182,9 +182,9 @@ def test_rows_in_doubt_are_looked_for_again(cluster, spread, levels, monkeypatch
     seen = {"within": 0, "double": 0, "by_differences": 0}
     within, by_differences = kernel._Search.within, kernel._Search.by_differences
 
-    def count_within(self, left, *rest):
-        seen["within" if left.dtype == np.float32 else "double"] += len(left)
-        return within(self, left, *rest)
+    def count_within(self, parts, rows, *rest):
+        seen["within" if self.columns.right.dtype == np.float32 else "double"] += len(rows)
+        return within(self, parts, rows, *rest)
 
     def count_differences(self, rows, *rest):
         seen["by_differences"] += len(rows)
@@ -192,18 +192,16 @@ def test_rows_in_doubt_are_looked_for_again(cluster, spread, levels, monkeypatch
 
     monkeypatch.setattr(kernel._Search, "within", count_within)
     monkeypatch.setattr(kernel._Search, "by_differences", count_differences)
-    monkeypatch.setattr(kernel, "_FEW", 20)
+    monkeypatch.setattr(kernel, "FEW", 20)
     x = repeated(stream(0, "doubt"), 240, 16, cluster, spread)
     assert_nearest(squares_twin(x), *brute_neighbors(x, 5), 5)
     assert [n > 200 for n in seen.values()] == [level < levels for level in range(3)]
 
 
 def test_without_spare_candidates_every_row_is_in_doubt(monkeypatch):
-    monkeypatch.setattr(kernel, "_SPARE", 0)
+    monkeypatch.setattr(kernel, "SPARE", 0)
     seen, within = [], kernel._Search.within
-    monkeypatch.setattr(
-        kernel._Search, "within", lambda self, left, *rest: seen.append(len(left)) or within(self, left, *rest)
-    )
+    monkeypatch.setattr(kernel._Search, "within", lambda *given: seen.append(len(given[2])) or within(*given))
     x = stream(0, "no spare").normal(size=(300, 20))
     assert_nearest(squares_twin(x), *brute_neighbors(x, 4), 4)
     assert sum(seen) == 300
