@@ -1,8 +1,9 @@
-"""Exact k-nearest-neighbor distances, in O(n·d + tile) memory.
+"""Exact k-nearest-neighbor distances, in O(n·(d + k) + tiles) memory, each by the way that is fastest for it.
 
-Low dimensions use a kd-tree. High dimensions use tiles of all pairs: Euclidean candidates from one matrix product
-per tile, their distances recomputed from differences, and a rounding certificate that no dropped candidate can
-be nearer; rows that cannot be certified are redone from differences throughout.
+One column is sorted. Few columns, or rows of few dimensions in many columns, are asked of a kd-tree; whether these are
+few enough is counted (:mod:`itssl.kernels.tree_probe`). The rest are tiles of all pairs. All ways give the same
+distances, square roots of sums of squared differences or sums or maxima of differences in double precision, up to
+their rounding.
 """
 
 from typing import Any, Literal, TypeAlias
@@ -11,7 +12,12 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from itssl.arrays import Samples
-from itssl.kernels.tiles import map_tiles
+from itssl.kernels.brute_neighbors import MAX_MEMORY, brute_neighbors
+from itssl.kernels.chebyshev import chebyshev_neighbors
+from itssl.kernels.sorted_neighbors import sorted_neighbors
+from itssl.kernels.threads import cores, in_order
+from itssl.kernels.tree_neighbors import tree_neighbors
+from itssl.kernels.tree_probe import tree_pays
 
 Metric: TypeAlias = Literal["euclidean", "chebyshev"]
 METRICS: tuple[Metric, ...] = ("euclidean", "chebyshev")
@@ -19,32 +25,40 @@ Norm: TypeAlias = Literal["euclidean", "chebyshev", "manhattan"] | float
 """A metric by name, or p ≥ 1 for the distance (Σ|Δ_j|^p)^{1/p}; :func:`neighbors` takes any, counts a ``Metric``."""
 NORMS: dict[str, float] = {"euclidean": 2.0, "chebyshev": np.inf, "manhattan": 1.0}
 
-TREE_DIMENSIONS = 14  # on independent columns, n = 10⁴, two cores: tree 0.99 s, all pairs 2.15 s at d = 14
-_LEAF = 16  # rows; the default 10 costs a fifth more at n = 4000, d = 5
-_THREADED = 2**14  # rows × neighbors from which threads pay for their start
-_SPARE_CANDIDATES = 8
+TREE_DIMENSIONS = 14  # up to which a tree is asked where nothing is counted first
 _SAFE_SIZE = 1e100  # beyond it, and below its inverse, squares of differences may over- or underflow
+_TILE_BYTES = 48  # of a pair: its distance, its place in the row, and for orders of no name three powers
 _SAFE_ORDERS = (1.0, 2.0, np.inf)  # for other p the p-th powers of small differences underflow
 
 
-def neighbors(x: Samples, k: int, metric: Norm) -> tuple[Float[np.ndarray, "n k"], Int[np.ndarray, "n k"]]:
-    """Distances to, and rows of, the k nearest other rows of x, nearest first; a row is never its own neighbor.
+def neighbors(
+    x: Samples, k: int, metric: Norm, *, max_memory: int | None = None
+) -> tuple[Float[np.ndarray, "n k"], Int[np.ndarray, "n k"]]:
+    """Distances to, and rows of, the k < n nearest other rows of x, nearest first; a row is never its own neighbor.
+
+    Rows equally far are listed in no particular order. ``max_memory`` bounds the bytes of tiles, all threads together,
+    beyond a copy of the data and the answer: 64 MiB unless given. A single row is worked on whatever it needs.
 
     >>> neighbors(np.array([[0.0], [1.0], [3.0]]), 1, "euclidean")[0].ravel()
     array([1., 1., 2.])
     >>> neighbors(np.array([[0.0, 0.0], [1.0, 1.0]]), 1, "manhattan")[0].ravel()
     array([2., 2.])
     """
+    if x.shape[1] == 1:  # all norms coincide
+        return sorted_neighbors(x, k)
     largest = np.abs(x).max()
     if not 1 / _SAFE_SIZE < largest < _SAFE_SIZE and largest > 0:
         unit = power_of_two(x)
-        distances, found = neighbors(x / unit, k, metric)
+        distances, found = neighbors(x / unit, k, metric, max_memory=max_memory)
         return distances * unit, found
-    if x.shape[1] <= TREE_DIMENSIONS:
-        return _tree_neighbors(x, k, metric) if _order(metric) in _SAFE_ORDERS else _power_neighbors(x, k, metric)
-    tile = _gemm_tile if _order(metric) == 2 and len(x) > k + _SPARE_CANDIDATES + 1 else _difference_tile
-    parts = map_tiles(lambda rows: tile(x, rows, k, metric), len(x), (k + _SPARE_CANDIDATES) * x.shape[1])
-    return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
+    p, memory = _order(metric), MAX_MEMORY if max_memory is None else max_memory
+    if p not in _SAFE_ORDERS:
+        return _power_neighbors(x, k, p) if x.shape[1] <= TREE_DIMENSIONS else _difference_neighbors(x, k, p, memory)
+    if tree_pays(x, k, p):
+        return tree_neighbors(x, k, p)
+    if p == 1:
+        return _difference_neighbors(x, k, p, memory)
+    return (brute_neighbors if p == 2 else chebyshev_neighbors)(x, k, max_memory=memory)
 
 
 def power_of_two(x: Samples) -> float:
@@ -56,54 +70,27 @@ def power_of_two(x: Samples) -> float:
     return float(np.ldexp(1.0, np.frexp(np.abs(x).max())[1] - 1)) if x.any() else 1.0
 
 
-def _tree_neighbors(x: Samples, k: int, metric: Norm) -> tuple[np.ndarray, np.ndarray]:
-    from scipy.spatial import KDTree
-
-    workers = -1 if len(x) * k > _THREADED else 1  # threads cost about 0.2 ms to start
-    distances, rows = KDTree(x, leafsize=_LEAF).query(x, k + 1, p=_order(metric), workers=workers)
-    # Among coinciding rows a query may not list itself first, or at all: drop it where it is, else drop the first.
-    own = np.asarray(rows) == np.arange(len(x))[:, None]
-    own[~own.any(axis=1), 0] = True
-    return distances[:, 1:], np.asarray(rows)[~own].reshape(len(x), k)
-
-
-def _power_neighbors(x: Samples, k: int, metric: Norm) -> tuple[np.ndarray, np.ndarray]:
+def _power_neighbors(x: Samples, k: int, p: float) -> tuple[np.ndarray, np.ndarray]:
     """Tree neighbors for any p, at a scale where powers fit; rows where they underflow all the same are redone."""
-    p, exponent = _order(metric), int(np.frexp(np.ptp(x, axis=0).max())[1])  # a power of two: exact
-    distances, rows = _tree_neighbors(np.ldexp(x, -exponent), k, metric)
+    exponent = int(np.frexp(np.ptp(x, axis=0).max())[1])  # a power of two: exact
+    distances, rows = tree_neighbors(np.ldexp(x, -exponent), k, p)
     lost = np.flatnonzero(distances[:, 0] ** p < np.finfo(float).tiny / np.finfo(float).eps)
     distances = np.ldexp(distances, exponent)
     for i in lost:
-        distances[i : i + 1], rows[i : i + 1] = _difference_tile(x, slice(i, i + 1), k, metric)
+        distances[i : i + 1], rows[i : i + 1] = _difference_tile(x, slice(i, i + 1), k, p)
     return distances, rows
 
 
-def _gemm_tile(x: Samples, rows: slice, k: int, metric: Norm) -> tuple[np.ndarray, np.ndarray]:
-    """Euclidean neighbors of a tile of rows: candidates from centered products, distances from differences of x."""
-    z = x - x.mean(0)
-    square = np.einsum("ij,ij->i", z, z)
-    block, own = z[rows], np.arange(len(z))[rows]
-    near = square[rows, None] + square - 2 * block @ z.T
-    near[np.arange(len(block)), own] = np.inf
-    listed = k + _SPARE_CANDIDATES
-    order = np.argpartition(near, listed, axis=1)
-    candidates = order[:, :listed]
-    dropped = np.take_along_axis(near, order[:, listed : listed + 1], axis=1)[:, 0]
-    exact = ((x[rows][:, None] - x[candidates]) ** 2).sum(axis=2)
-    best = np.argsort(exact, axis=1, kind="stable")[:, :k]
-    distances, found = np.take_along_axis(exact, best, axis=1), np.take_along_axis(candidates, best, axis=1)
-    # |computed − true| ≤ (d+8)·eps·(‖z_i‖+‖z_j‖)² ≤ 2(d+8)·eps·(‖z_i‖²+max‖z‖²): an inner product of length d, and
-    # the centering of both rows, which moves each coordinate by at most eps times its size.
-    rounding = 2 * (z.shape[1] + 8) * np.finfo(float).eps * (square[rows] + square.max())
-    distances = np.sqrt(distances)
-    for i in np.flatnonzero(dropped - 2 * rounding < distances[:, -1] ** 2):
-        distances[i : i + 1], found[i : i + 1] = _difference_tile(x, slice(own[i], own[i] + 1), k, metric)
-    return distances, found
+def _difference_neighbors(x: Samples, k: int, p: float, memory: int) -> tuple[np.ndarray, np.ndarray]:
+    height = max(1, memory // (cores() * _TILE_BYTES * len(x)))
+    tiles = [slice(start, start + height) for start in range(0, len(x), height)]
+    parts = list(in_order(lambda rows: _difference_tile(x, rows, k, p), tiles))
+    return np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts])
 
 
-def _difference_tile(z: Samples, rows: slice, k: int, metric: Norm) -> tuple[np.ndarray, np.ndarray]:
-    far = _differences(z[rows], z, _order(metric))
-    far[np.arange(len(far)), np.arange(len(z))[rows]] = np.inf
+def _difference_tile(x: Samples, rows: slice, k: int, p: float) -> tuple[np.ndarray, np.ndarray]:
+    far = _differences(x[rows], x, p)
+    far[np.arange(len(far)), np.arange(len(x))[rows]] = np.inf
     found = np.argpartition(far, k - 1, axis=1)[:, :k]
     distances = np.take_along_axis(far, found, axis=1)
     best = np.argsort(distances, axis=1, kind="stable")

@@ -1,4 +1,4 @@
-"""Neighbor kernels against naive twins, in every regime: tree, matrix product, differences, ties, near-duplicates."""
+"""Neighbors against naive twins by every way that is chosen from, and the choice itself, which changes nothing."""
 
 import numpy as np
 import pytest
@@ -6,40 +6,7 @@ import pytest
 from itssl.arrays import stream
 from itssl.kernels import neighbors as kernel
 from itssl.kernels.neighbors import METRICS, neighbors
-from itssl.kernels.tiles import tiles
-
-ROUNDING = 16 * np.finfo(float).eps
-
-
-def distance_twin(x, metric):
-    """All distances from the definition; a row is infinitely far from itself."""
-    difference = np.abs(x[:, None] - x[None])
-    if metric in ("chebyshev", "euclidean"):  # in the arithmetic of the kernels, for counts that must agree exactly
-        away = difference.max(axis=2) if metric == "chebyshev" else np.sqrt((difference**2).sum(axis=2))
-    else:
-        p, unit = 1.0 if metric == "manhattan" else metric, np.abs(difference).max()
-        away = np.linalg.norm(difference.astype(np.longdouble) / unit, ord=p, axis=2).astype(float) * unit
-    np.fill_diagonal(away, np.inf)
-    return away
-
-
-DATA = {
-    "gaussian": lambda rng, n, d: rng.normal(size=(n, d)),
-    "near-duplicates 1e-4, offset 1000": lambda rng, n, d: (
-        1000 + np.repeat(rng.normal(size=(n // 4, d)), 4, axis=0) + 1e-4 * rng.normal(size=(n // 4 * 4, d))
-    ),
-    "near-duplicates 1e-7": lambda rng, n, d: (
-        np.repeat(rng.normal(size=(n // 4, d)), 4, axis=0) + 1e-7 * rng.normal(size=(n // 4 * 4, d))
-    ),
-    "scale 1e-12": lambda rng, n, d: 1e-12 * rng.normal(size=(n, d)),
-    "scale 1e12": lambda rng, n, d: 1e12 * rng.normal(size=(n, d)),
-    "tight cluster far away": lambda rng, n, d: np.r_[
-        1e-10 * rng.normal(size=(n // 2, d)), 1e6 + rng.normal(size=(n - n // 2, d))
-    ],
-    "clusters of 50": lambda rng, n, d: (
-        np.repeat(rng.normal(size=(n // 50, d)), 50, axis=0) + 1e-3 * rng.normal(size=(n // 50 * 50, d))
-    ),
-}
+from tests.kernels.traps import DATA, ROUNDING, distance_twin
 
 
 @pytest.mark.parametrize("metric", ["euclidean", "chebyshev"])
@@ -82,13 +49,6 @@ def test_powers_that_underflow_are_redone(monkeypatch):
     assert len(redone) == 40
 
 
-@pytest.mark.parametrize("threaded", [0, 2**60])
-def test_threads_change_nothing(threaded, monkeypatch):
-    monkeypatch.setattr(kernel, "_THREADED", threaded)
-    x = stream(0, "threads").normal(size=(300, 3))
-    np.testing.assert_array_equal(neighbors(x, 2, "euclidean")[1], np.argsort(distance_twin(x, "euclidean"))[:, :2])
-
-
 @pytest.mark.parametrize("d", [3, 20])
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("exponent", [-1000, -560, -400, 400, 560, 1000])
@@ -101,17 +61,51 @@ def test_extreme_units_change_nothing(metric, d, exponent):
     np.testing.assert_allclose(np.ldexp(far, -exponent), distances, rtol=1e-13)
 
 
-def test_uncertified_rows_are_redone(monkeypatch):
-    """Near-duplicates at 1e-9 defeat the matrix product: without the certificate the answer would be wrong."""
-    rng = stream(0, "uncertified")
-    x = np.repeat(rng.normal(size=(4, 16)), 60, axis=0) + 1e-9 * rng.normal(size=(240, 16))
-    twin = np.sort(distance_twin(x, "euclidean"), axis=1)[:, :3]
-    np.testing.assert_allclose(neighbors(x, 3, "euclidean")[0], twin, rtol=ROUNDING, atol=0)
-    redone = []
-    original = kernel._difference_tile
-    monkeypatch.setattr(kernel, "_difference_tile", lambda *a: redone.append(a[1]) or original(*a))
-    neighbors(x, 3, "euclidean")
-    assert len(redone) > 100
+WAYS = ("tree_neighbors", "brute_neighbors", "chebyshev_neighbors", "_difference_neighbors", "_power_neighbors")
+
+
+def way_taken(monkeypatch, x, k, metric, **options):
+    """The answer of neighbors, and which of its ways gave it."""
+    taken = []
+    with monkeypatch.context() as patch:
+        for name in WAYS:
+            original = getattr(kernel, name)
+
+            def recorded(*a, name=name, original=original, **b):
+                taken.append(name)
+                return original(*a, **b)
+
+            patch.setattr(kernel, name, recorded)
+        return neighbors(x, k, metric, **options), taken
+
+
+TILES = {"euclidean": "brute_neighbors", "chebyshev": "chebyshev_neighbors", "manhattan": "_difference_neighbors"}
+
+
+@pytest.mark.parametrize("metric", TILES)
+@pytest.mark.parametrize("d", [2, 20])
+@pytest.mark.parametrize("kind", DATA)
+def test_the_choice_changes_nothing(kind, d, metric, monkeypatch):
+    x = DATA[kind](stream(0, "choice", kind, d), 200, d)
+    answers = {}
+    for tree in (True, False):
+        monkeypatch.setattr(kernel, "tree_pays", lambda *_, tree=tree: tree)
+        (answers[tree], rows), taken = way_taken(monkeypatch, x, 3, metric)
+        assert taken == ["tree_neighbors" if tree else TILES[metric]]
+        assert (rows != np.arange(len(x))[:, None]).all()
+    np.testing.assert_allclose(answers[True], answers[False], rtol=ROUNDING)
+
+
+def test_what_is_chosen(monkeypatch):
+    rng = stream(0, "chosen")
+    plane, cloud = rng.normal(size=(1500, 2)) @ rng.normal(size=(2, 24)), rng.normal(size=(4000, 24))
+    for metric in TILES:
+        assert way_taken(monkeypatch, plane, 2, metric)[1] == ["tree_neighbors"]
+    for metric in METRICS:
+        assert way_taken(monkeypatch, cloud, 2, metric)[1] == [TILES[metric]]
+    assert way_taken(monkeypatch, cloud[:, :1], 2, "euclidean")[1] == []
+    assert way_taken(monkeypatch, cloud[:60, :2], 2, 3.0)[1] == ["_power_neighbors", "tree_neighbors"]
+    assert way_taken(monkeypatch, cloud[:60], 2, 3.0)[1] == ["_difference_neighbors"]
 
 
 @pytest.mark.parametrize("metric", ["euclidean", "chebyshev"])
@@ -124,12 +118,28 @@ def test_copies_are_neighbors_at_distance_zero(d, metric):
     np.testing.assert_array_equal(x[rows], np.repeat(x[:, None], 2, axis=1))
 
 
-@pytest.mark.parametrize("metric", ["euclidean", "chebyshev"])
-def test_many_tiles_say_what_one_says(metric, monkeypatch):
-    """Rows of 20 dimensions in tiles of at most 8 rows, on all cores: the same neighbors, in order."""
-    x = stream(0, "tiles").normal(size=(130, 20))
+@pytest.mark.parametrize("cores", [1, 2])
+@pytest.mark.parametrize("metric", ["euclidean", "chebyshev", "manhattan", 3.0])
+def test_tiles_of_any_size_on_any_cores_say_the_same(metric, cores, monkeypatch):
+    """90 rows in tiles of a row, of a few, and in one."""
+    x = stream(0, "tiles").normal(size=(90, 16))
+    monkeypatch.setattr(kernel, "tree_pays", lambda *_: False)
+    monkeypatch.setattr("itssl.kernels.threads.cores", lambda: cores)
     whole = neighbors(x, 3, metric)
-    monkeypatch.setattr("itssl.kernels.tiles.TILE_BYTES", 8 * 8 * 220)
-    assert len(list(tiles(130, width=220))) > 10
-    for one, many in zip(whole, neighbors(x, 3, metric), strict=True):
-        np.testing.assert_array_equal(one, many)
+    for memory in (1, 2**17, 2**30):
+        for one, many in zip(whole, neighbors(x, 3, metric, max_memory=memory), strict=True):
+            np.testing.assert_array_equal(one, many)
+
+
+@pytest.mark.parametrize("metric", ["manhattan", 3.0])
+def test_tiles_of_differences_keep_to_the_memory(metric, monkeypatch):
+    import tracemalloc
+
+    x = stream(0, "memory").normal(size=(800, 20))
+    monkeypatch.setattr(kernel, "tree_pays", lambda *_: False)
+    neighbors(x[:40], 3, metric)  # imports
+    tracemalloc.start()
+    neighbors(x, 3, metric, max_memory=2**21)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2**21 + 4 * (x.nbytes + 800 * 3 * 16)
