@@ -1,11 +1,11 @@
 r"""Exact Euclidean nearest neighbors in many dimensions by tiles of one matrix product; O((n + m)·d) memory + tiles.
 
 Single precision finds the neighbors, double precision measures them, and a bound of the rounding proves that none was
-missed. Let :math:`z = (x - \bar y)/2^e` with :math:`e` such that :math:`|x|, |y| < 2^{e+1}`, and :math:`s = \|z\|^2`.
-The row :math:`[-2 z_i, 1]` times the column :math:`[z_j, (1 - 2g) s_j]` is one product of length d + 1, the *score*
-of the pair. Its entries are rounded when they are made, and a product of length n, its terms added in any order, errs
-by at most :math:`\gamma_n = nu/(1 - nu)` times the sum of the sizes of its terms [1, sec. 3.1]. So, with g = γ of a
-length that counts both, and :math:`2 |z_i| \cdot |z_j| \le s_i + s_j`,
+missed. Let :math:`z = (x - c)/2^e`, with c near the mean of y and e such that :math:`|x|, |y| < 2^{e+1}`, and let
+:math:`s = \|z\|^2`. The row :math:`[-2 z_i, 1]` times the column :math:`[z_j, (1 - 2g) s_j]` is one product of length
+d + 1, the *score* of the pair. Its entries are rounded when they are made, and a product of length n, its terms added
+in any order, errs by at most :math:`\gamma_n = nu/(1 - nu)` times the sum of the sizes of its terms [1, sec. 3.1]. So,
+with g = γ of a length that counts both, and :math:`2 |z_i| \cdot |z_j| \le s_i + s_j`,
 
 .. math:: \text{score}_{ij} \le (1 - 2g)(1 + g) s_j - 2 z_i \cdot z_j + g (s_i + s_j) \le s_j - 2 z_i \cdot z_j + g s_i,
 
@@ -37,6 +37,7 @@ MAX_MEMORY = 2**26
 SPARE = 3  # candidates beyond k: more let more rows be certified, and cost more to measure
 _ROWS, _COLUMNS = 512, 5120  # of a tile at most: long enough for the product to run near its peak rate
 _BLOCK = 2**16  # differences at a time: they stay in the second-level cache
+_SAMPLE = 1024  # rows whose mean is the middle
 _GROUP = 8  # columns to a group whose minimum is taken first
 _WIDE = 256  # rows of more numbers are searched by groups: up to here partition is a sorting network
 FEW, FEW_SHARE = 256, 16  # columns a row may have measured: this many, or a share of the sample
@@ -126,20 +127,36 @@ class _Columns:
     @classmethod
     def of(cls, y: Samples, unit: float, precision: type[np.floating]) -> "_Columns":
         m, d = y.shape
-        g, underflow = rounding(d, precision)
-        middle, right = y.mean(axis=0), np.empty((m, d + 1), dtype=precision)
-        for start in range(0, m, step := max(1, _BLOCK // d)):
+        middle = y[:: -(-m // _SAMPLE)].mean(axis=0)  # any vector near the middle will do
+        columns = cls(np.empty((m, d + 1), dtype=precision), middle, unit, *rounding(d, precision))
+
+        def write(start: int) -> None:
             part = slice(start, start + step)
-            z = (y[part] - middle) / unit
-            right[part, :d], right[part, d] = z, (1 - 2 * g) * np.einsum("ij,ij->i", z, z)
-        return cls(right, middle, unit, g, underflow)
+            columns.right[part, d] = (1 - 2 * columns.g) * columns.centered(y[part], columns.right[part, :d])
+
+        step = max(1, 8 * _BLOCK // d)
+        list(in_order(write, range(0, m, step)))
+        return columns
 
     def left(self, x: Samples) -> tuple[Float[np.ndarray, "r e"], Float[np.ndarray, " r"]]:
         """The left side for rows of x, and their (1 − g) s."""
-        z = (x - self.middle) / self.unit
-        left = np.ones((len(z), z.shape[1] + 1), dtype=self.right.dtype)
-        left[:, :-1] = -2 * z
-        return left, (1 - self.g) * np.einsum("ij,ij->i", z, z)
+        left = np.empty((len(x), x.shape[1] + 1), dtype=self.right.dtype)
+        square = self.centered(x, left[:, :-1])
+        left[:, :-1] *= -2
+        left[:, -1] = 1
+        return left, (1 - self.g) * square
+
+    def centered(self, x: Samples, z: Float[np.ndarray, "r d"]) -> Float[np.ndarray, " r"]:
+        """Write z, and return s of double precision, a few rows at a time."""
+        square = np.empty(len(x))
+        step = max(1, _BLOCK // x.shape[1])
+        for start in range(0, len(x), step):
+            part = slice(start, start + step)
+            difference = x[part] - self.middle
+            difference /= self.unit
+            z[part] = difference
+            np.einsum("ij,ij->i", difference, difference, out=square[part])
+        return square
 
     def highest_score(self, squared: Float[np.ndarray, " r"], offset: Float[np.ndarray, " r"]) -> np.ndarray:
         """No pair this near (computed squared distance) has a higher score."""
