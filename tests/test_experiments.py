@@ -22,13 +22,17 @@ LONG = {"output_law", "network_truth", "mutants", "stability", "correspondence",
 """Some ten seconds each and more, even so."""
 
 
+OPTIONS = {"benchmarks": ["--no-peers"]}
+"""Tests install nothing."""
+
+
 @pytest.mark.parametrize(
     "folder",
     [pytest.param(p, marks=pytest.mark.slow) if p.name in LONG else p for p in EXPERIMENTS],
     ids=lambda p: p.name,
 )
 def test_quick_run(folder, tmp_path):
-    done = run(folder, tmp_path)
+    done = run(folder, tmp_path, *OPTIONS.get(folder.name, []))
     assert done.returncode == 0, done.stderr
     written = json.loads((tmp_path / "findings.json").read_text())
     assert written["quick"] is True
