@@ -28,8 +28,10 @@ MAX_MEMORY = 2**26
 _BLOCK = 1024  # columns of a set: their table of 128 KiB stays in the second-level cache
 _ROWS = 1024  # rows that are worked on together, as many as make the calls of numpy cheap
 _SAMPLE = 512  # rows among which a first bound of the distances is found
-_TILE = 128  # of them at a time
+_TILE = 256  # of them at a time
 _NUMBERS = 2**16  # differences at a time
+_CELLS = 4  # of a grid for each number on a line
+_GROUP = 16  # columns whose smallest is looked at first
 _THREADED = 2**11  # rows from which threads pay for their start
 _BATCHES = 32  # of rows, that share the table of a block of columns
 _PAIR_BYTES = 64  # of memory for a candidate while it is looked at
@@ -91,7 +93,7 @@ def chebyshev_neighbors(
         for i, j in _members(bits, max_memory):
             i, j = i + rows.start, j + first
             i, j = i[i != j], j[i != j]
-            nearest.add(i, j, _distances(x, i, j))
+            nearest.add(i, j, row_distances(x, i, j))
 
     _Boxes.of(x, radius).visit(search)
     ascending = np.argsort(nearest.distances, axis=1, kind="stable")
@@ -99,6 +101,22 @@ def chebyshev_neighbors(
     distances[order] = np.take_along_axis(nearest.distances, ascending, axis=1)
     rows[order] = order[np.take_along_axis(nearest.rows, ascending, axis=1)]
     return distances, rows
+
+
+def row_distances(x: Samples, i: Int[np.ndarray, " m"], j: Int[np.ndarray, " m"]) -> Float[np.ndarray, " m"]:
+    """max_c |x_ic − x_jc| for pairs of rows.
+
+    >>> row_distances(np.array([[0.0, 0.0], [1.0, 2.0]]), np.array([0]), np.array([1]))
+    array([2.])
+    """
+    distances = np.empty(len(i))
+    step = max(1, _NUMBERS // x.shape[1])
+    for start in range(0, len(i), step):
+        part = slice(start, start + step)
+        difference = x.take(i[part], axis=0)
+        difference -= x.take(j[part], axis=0)
+        np.abs(difference, out=difference).max(axis=1, out=distances[part])
+    return distances
 
 
 def _leaf_order(x: Samples) -> Int[np.ndarray, " n"]:
@@ -123,26 +141,31 @@ def _window(
 
 
 def _first_beyond(
-    line: Float[np.ndarray, " n"], start: Float[np.ndarray, " n"], radius: Float[np.ndarray, " n"]
-) -> Int[np.ndarray, " n"]:
-    """The first index of the sorted line with line − start ≥ radius, as these differences are rounded."""
-    last = len(line) - 1
+    line: Float[np.ndarray, " n"], start: Float[np.ndarray, " m"], radius: Float[np.ndarray, " m"]
+) -> Int[np.ndarray, " m"]:
+    """The first index of the sorted line with line − start ≥ radius, as these differences are rounded.
+
+    Found among the numbers of a cell or two of a grid, by bisection with the comparison itself.
+    """
+    cells = _CELLS * len(line)
     with np.errstate(over="ignore"):
-        first = np.searchsorted(line, start + radius)
-        missed = (first > 0) & (line.take(np.maximum(first - 1, 0)) - start >= radius)
-        missed |= (first <= last) & (line.take(np.minimum(first, last)) - start < radius)
-        rows = np.flatnonzero(missed)  # start + radius was rounded too: to the wrong side of a number on the line
-        if len(rows):
-            start, radius = start[rows], radius[rows]
-            high = np.searchsorted(line, np.nextafter(start + radius, np.inf))
-            smaller = start + np.nextafter(radius, -np.inf)
-            low = np.searchsorted(line, np.nextafter(smaller, -np.inf), side="right")
-            while (low < high).any():
-                middle = (low + high) // 2
-                beyond = line.take(np.minimum(middle, last)) - start >= radius
-                low, high = np.where(beyond, low, np.minimum(middle + 1, high)), np.where(beyond, middle, high)
-            first[rows] = high
-    return first
+        scale = cells / max(float(line[-1] - line[0]), cells * float(np.finfo(np.float64).tiny))
+        end = np.clip(start + radius, line[0], line[-1])
+        blur = 4 * np.finfo(np.float64).eps * (np.abs(end) + np.abs(start))  # more than the rounding of all sums here
+
+    def cell(z: Float[np.ndarray, " m"]) -> Int[np.ndarray, " m"]:  # rounded too, but in the order of the z
+        return np.clip((z - line[0]) * scale, 0, cells - 1).astype(np.intp)
+
+    before = np.zeros(cells + 1, dtype=np.intp)
+    np.cumsum(np.bincount(cell(line), minlength=cells), out=before[1:])
+    low, high = before.take(cell(end - blur)), before.take(cell(end + blur) + 1)
+    some = np.arange(len(start))
+    while len(some := some[low[some] < high[some]]):
+        middle = (low[some] + high[some]) // 2
+        beyond = line.take(middle) - start[some] >= radius[some]
+        high[some[beyond]] = middle[beyond]
+        low[some[~beyond]] = middle[~beyond] + 1
+    return high
 
 
 @dataclass(frozen=True)
@@ -235,51 +258,63 @@ def _members(
 
 
 def _nearest_in_samples(x: Samples, k: int) -> tuple[Float[np.ndarray, "n k"], Int[np.ndarray, "n k"]]:
-    """k rows near each row among those that follow and precede it, by differences in single precision; measured."""
+    """Measured distances to k rows near each row, among some that follow and precede it; nearest first.
+
+    Which rows those are need not be right, so they are found with 15 bits a number.
+    """
     n = len(x)
-    size = min(n, max(_SAMPLE, 4 * k))
+    size = min(n, max(_SAMPLE, 2 * _GROUP * k))
     distances, rows = np.empty((n, k)), np.empty((n, k), dtype=np.intp)
 
     def work(start: int) -> None:
-        first = min(start // size * size, n - size)
-        z = x[first : first + size]
-        z = z - z.mean(axis=0)
-        z = np.ascontiguousarray(z.T / (np.abs(z).max() or 1.0), dtype=np.float32)
-        some = np.arange(start, min(start + _TILE, n, (start // size + 1) * size))
-        away, other = np.zeros((2, len(some), size), dtype=np.float32)
-        for column in z:
-            np.subtract(column, column[some - first, None], out=other)
-            np.maximum(away, np.abs(other, out=other), out=away)
-        away[np.arange(len(some)), some - first] = np.inf
-        rows[some] = np.argpartition(away, k - 1, axis=1)[:, :k] + first
-        distances[some] = _distances(x, np.repeat(some, k), rows[some].ravel()).reshape(-1, k)
+        first = min(start, n - size)
+        z = _short(x[first : first + size])
+        for row in range(start, min(start + size, n), _TILE):
+            some = np.arange(row, min(row + _TILE, start + size, n))
+            away, other = np.zeros((2, len(some), size), dtype=np.int16)
+            for column in z:
+                np.subtract(column, column[some - first, None], out=other)
+                np.maximum(away, np.abs(other, out=other), out=away)
+            away[np.arange(len(some)), some - first] = np.iinfo(np.int16).max
+            rows[some] = _columns_of_smallest(away, k) + first
+            distances[some] = row_distances(x, np.repeat(some, k), rows[some].ravel()).reshape(-1, k)
 
-    starts = [start for first in range(0, n, size) for start in range(first, min(first + size, n), _TILE)]
-    _run(work, starts, n)
+    _run(work, list(range(0, n, size)), n)
     order = np.argsort(distances, axis=1, kind="stable")
     return np.take_along_axis(distances, order, axis=1), np.take_along_axis(rows, order, axis=1)
 
 
-def _distances(x: Samples, i: Int[np.ndarray, " m"], j: Int[np.ndarray, " m"]) -> Float[np.ndarray, " m"]:
-    distances = np.empty(len(i))
-    step = max(1, _NUMBERS // x.shape[1])
-    for start in range(0, len(i), step):
-        part = slice(start, start + step)
-        difference = x.take(i[part], axis=0)
-        difference -= x.take(j[part], axis=0)
-        np.abs(difference, out=difference).max(axis=1, out=distances[part])
-    return distances
+def _short(x: Samples) -> Int[np.ndarray, "d m"]:
+    """The columns in integers, so spread that a difference of two fits; what lies far outside ends at the edge."""
+    z = x / (np.abs(x).max() or 1.0)
+    z = z - np.median(z, axis=0)
+    size = np.abs(z)
+    unit = 8 * np.median(size, axis=0).max() or size.max() or 1.0
+    return np.ascontiguousarray(np.rint(np.clip(z.T / unit, -1, 1) * (2**14 - 1)), dtype=np.int16)
+
+
+def _columns_of_smallest(away: Int[np.ndarray, "r m"], k: int) -> Int[np.ndarray, "r k"]:
+    """k columns of small numbers of each row: all up to the k-th smallest minimum of groups of columns, k of them."""
+    m = away.shape[1]
+    if m < 2 * _GROUP * k or m % _GROUP:
+        return np.argpartition(away, k - 1, axis=1)[:, :k]
+    least = np.minimum.reduce(away.reshape(len(away), _GROUP, -1), axis=1)
+    least.partition(k - 1, axis=1)
+    found = np.flatnonzero(away <= least[:, k - 1, None])
+    first = np.searchsorted(found, m * np.arange(len(away)))
+    return found[first[:, None] + np.arange(k)] % m
 
 
 class _Nearest:
-    """The nearest rows so far, the farthest of them last, to which pairs may be added from several threads."""
+    """The nearest rows so far, to which pairs may be added from several threads."""
 
     def __init__(self, distances: Float[np.ndarray, "n k"], rows: Int[np.ndarray, "n k"]) -> None:
         self.distances, self.rows, self.lock = distances, rows, Lock()
+        self.farthest = distances.max(axis=1)
 
     def add(self, i: Int[np.ndarray, " m"], j: Int[np.ndarray, " m"], distances: Float[np.ndarray, " m"]) -> None:
         with self.lock:
-            near = np.flatnonzero(distances < self.distances[i].max(axis=1))
+            near = np.flatnonzero(distances < self.farthest.take(i))
             near = near[np.argsort(i[near], kind="stable")]
             some, first, count = np.unique(i[near], return_index=True, return_counts=True)
             if not len(some):
@@ -291,6 +326,7 @@ class _Nearest:
                 listed[:, :k], listed[owner, k + place] = old[some], new[near]
             best = np.argpartition(both[0], k - 1, axis=1)[:, :k]
             self.distances[some], self.rows[some] = (np.take_along_axis(listed, best, axis=1) for listed in both)
+            self.farthest[some] = self.distances[some].max(axis=1)
 
 
 def _run(work: Callable[[Any], Any], items: list[Any], n: int) -> list[Any]:
