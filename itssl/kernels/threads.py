@@ -1,0 +1,76 @@
+"""Work on all cores in numpy: Python threads, each with matrix products of one thread, answers in their order."""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import cache
+from threading import Lock
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def in_order(work: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
+    """work(item) for each item, computed on all cores, yielded in the order of the items.
+
+    What is added up in this order does not depend on the number of threads. There are as many as the process may use
+    and matrix products were allowed to have, so OMP_NUM_THREADS and ``threadpool_limits`` count; products themselves
+    are limited to one thread until all is done, and then have what they had, also after an exception.
+
+    >>> list(in_order(lambda i: i**2, range(4)))
+    [0, 1, 4, 9]
+    """
+    with _products.of_one_thread() as available:
+        threads = min(available, len(items))
+        if threads <= 1:
+            yield from map(work, items)
+            return
+        with ThreadPoolExecutor(threads) as pool:
+            yield from pool.map(work, items)
+
+
+def cores() -> int:
+    """How many threads may work at a time.
+
+    >>> cores() >= 1
+    True
+    """
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    allowed = max((library.num_threads for library in _libraries().lib_controllers), default=usable)
+    return max(1, min(usable, allowed))
+
+
+@cache
+def _libraries() -> Any:
+    """The libraries of matrix products, looked for once: that takes a millisecond."""
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController().select(user_api="blas")
+
+
+class _Products:
+    """The one limit that calls share which overlap in time: the first sets it, the last lifts it."""
+
+    def __init__(self) -> None:
+        self.lock, self.calls, self.available = Lock(), 0, 1
+        self.limit: Any = None
+
+    @contextmanager
+    def of_one_thread(self) -> Iterator[int]:
+        """Yields the number of cores there are."""
+        with self.lock:
+            if not self.calls:
+                self.available, self.limit = cores(), _libraries().limit(limits=1)
+            self.calls += 1
+        try:
+            yield self.available
+        finally:
+            with self.lock:
+                self.calls -= 1
+                if not self.calls:
+                    self.limit.restore_original_limits()
+
+
+_products = _Products()
