@@ -1,10 +1,13 @@
 """The benchmarks' own arithmetic, processes and words: what they report is what was measured."""
 
+import contextlib
+import json
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from experiments.benchmarks import environment as environments
 from experiments.benchmarks import floors, ours, peers, run, textbook
@@ -290,9 +293,29 @@ def test_distance_is_the_largest():
     assert distance([1.0, 2.0], [1.5, 2.0]) == 0.5
 
 
-def test_more_than_one_job_is_refused(tmp_path):
-    from click.testing import CliRunner
+def test_a_run_writes_findings_table_and_figure_and_goes_on_where_it_stopped(tmp_path, monkeypatch):
+    small = [{**KNN, "n": n, "d": 2, "growth": True} for n in (200, 400)] + [{**KNN, "n": 200}]
+    monkeypatch.setattr(run, "small_workloads", lambda: small)
+    monkeypatch.setattr(run, "_cores", lambda: 1)
+    options = ["--quick", "--no-peers", "--out", str(tmp_path)]
+    done = CliRunner().invoke(run.main, options)
+    assert done.exit_code == 0, done.output
+    written = json.loads((tmp_path / "findings.json").read_text())
+    found, rows = written["findings"], written["rows"]
+    assert [title(row) for row in rows] == [title(cell) for cell in [{"kind": "rates"}, *small]]
+    assert entry(rows[-1], ours.VALUE, 1)["calls"] == 2
+    assert entry(rows[-1], ours.VALUE, 2) is None
+    assert min(found["machine"]["rates"]["sgemm, GFlop/s"].values()) > 0
+    assert set(found["absent"]) == {m.name for m in peers.METHODS if m.kind == "knn"}
+    assert (tmp_path / "table.md").read_text().startswith("\n".join(found["table"]))
+    assert (tmp_path / "figure.png").stat().st_size > 1000
+    monkeypatch.setattr(run, "Workers", lambda *given: contextlib.nullcontext())  # none is needed
+    again = CliRunner().invoke(run.main, options)
+    assert again.exit_code == 0, again.output
+    assert json.loads((tmp_path / "findings.json").read_text())["rows"] == rows
 
+
+def test_more_than_one_job_is_refused(tmp_path):
     refused = CliRunner().invoke(run.main, ["--quick", "--no-peers", "--jobs", "2", "--out", str(tmp_path)])
     assert refused.exit_code == 2
     assert "expected 1" in refused.output

@@ -18,7 +18,9 @@ def run(folder, out, *options):
     )  # fmt: skip
 
 
-LONG = {"output_law", "network_truth", "mutants", "stability", "correspondence", "entropy_during_training"}
+LONG = {
+    "output_law", "network_truth", "mutants", "stability", "correspondence", "entropy_during_training", "benchmarks"
+}  # fmt: skip
 """Some ten seconds each and more, even so."""
 
 

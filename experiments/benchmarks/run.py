@@ -17,7 +17,7 @@ from experiments.benchmarks.figure import draw
 from experiments.benchmarks.goals import exponents, judged
 from experiments.benchmarks.processes import ROOT, Workers
 from experiments.benchmarks.rounds import ROUNDS, alternated, times
-from experiments.benchmarks.tables import all_entries, goals_table, machine_line, summary
+from experiments.benchmarks.tables import all_entries, goals_line, goals_table, machine_line, summary
 from experiments.benchmarks.workloads import growth, small_workloads, workloads
 from experiments.runner import Cell, experiment
 
@@ -95,8 +95,10 @@ def measure(cell: Cell, rng: np.random.Generator) -> dict[str, Any]:
 
 
 def _remembers(cell: Cell, entry: dict[str, Any]) -> bool:
-    """Whether memory is looked at: always itssl's, that of others where it is the point, if the call is short."""
-    if cell["kind"] in ("pairs", "gaussian") and cell["rounds"] >= ROUNDS and entry["seconds"] < FORGETTABLE:
+    """Whether memory is looked at: itssl's, and that of others where it is the point, if the call is short."""
+    if cell["rounds"] < ROUNDS:  # a quick run: the growth will do
+        return entry["method"] == ours.VALUE and cell.get("growth", False)
+    if cell["kind"] in ("pairs", "gaussian") and entry["seconds"] < FORGETTABLE:
         return entry["method"] != floors.FLOOR
     return entry["method"] == ours.VALUE
 
@@ -123,7 +125,7 @@ def summarize(rows: list[Cell]) -> dict[str, Any]:
         "exponents": exponents(rows),
         "absent": _absent(rows),
     }
-    return {**found, "table": [machine_line(machine), "", *summary(rows)]}
+    return {**found, "table": [machine_line(machine), "", *summary(rows), "", goals_line(found["goals"])]}
 
 
 def _absent(rows: list[Cell]) -> dict[str, str]:

@@ -56,6 +56,20 @@ def fastest(row: Cell) -> list[dict[str, Any] | None]:
     return [min(some, key=lambda e: e["seconds"], default=None) for some in found]
 
 
+def goals_line(goals: list[dict[str, Any]]) -> str:
+    """How many goals are met, and which are not.
+
+    >>> goals_line([{"met": True}, {"met": None}])
+    'Of 2 goals 1 met, 0 missed, 1 not measured.'
+    """
+    counts = [sum(goal["met"] is found for goal in goals) for found in (True, False, None)]
+    missed = [
+        f"{goal['workload']}: {goal['measure']} {goal['against']}".strip() for goal in goals if goal["met"] is False
+    ]
+    words = f"Of {len(goals)} goals {counts[0]} met, {counts[1]} missed, {counts[2]} not measured"
+    return words + (f". Missed: {'; '.join(missed)}." if missed else ".")
+
+
 def goals_table(goals: list[dict[str, Any]]) -> list[str]:
     """A line a goal: what was asked, what was measured, whether it is met."""
     lines = [
