@@ -17,7 +17,7 @@ REFERENCE = Reference(
 )  # fmt: skip
 LARGE = 2**17
 """Numbers above which products of columns are faster than a QR factorization by more than it takes to look."""
-_MOST_ERROR = 1e-6  # nats: the bound of the rounding; what rounding does is a thousandth of it, or less
+_MOST_ERROR = 1e-5  # nats: the bound of the rounding; what rounding does is a thousandth of it, or less
 
 
 def gaussian_entropy(found: CovarianceAccumulator | Moments) -> Estimate:
@@ -67,7 +67,7 @@ def gaussian_entropy(found: CovarianceAccumulator | Moments) -> Estimate:
 
 
 def certified_moments(x: Samples) -> tuple[Moments, CertifiedLogDeterminant] | None:
-    """Moments of a large x whose correlations, so it is certain, are of full rank and have a log-determinant to 1e-6.
+    """Moments of a large x whose correlations, so it is certain, are of full rank and have a log-determinant to 1e-5.
 
     Full rank as :func:`itssl.estimators.diagnosis.linear_support` finds it, were x of float32 numbers too: there the
     thinnest direction must exceed 16 · 2⁻²⁴ max|x|/std, and no row is farther than √(n−1) std from the mean.

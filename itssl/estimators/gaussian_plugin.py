@@ -97,7 +97,7 @@ class GaussianPlugin:
         Standard error ½√(Σ ψ'((n−i)/2)) and interval are exact for Gaussian draws. Linearly dependent columns give
         −inf with the warning ``singular_support``. Raises SampleError for n ≤ d, constant columns and
         inadmissible samples. Of 2^17 numbers and more, log|Ĉ| comes from products of the columns where that is certain
-        to a millionth of a nat, and from a QR factorization of the rows elsewhere.
+        to 1e-5 nats (rounding does a thousandth of that), and from a QR factorization of the rows elsewhere.
         """
         x = as_samples(x)
         found = certified_moments(x) if self.shrinkage == "none" else None

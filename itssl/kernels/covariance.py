@@ -1,6 +1,5 @@
 """Means and covariances of arrays that no cache holds: one pass over the rows, and sums that know no order."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -9,6 +8,7 @@ from jaxtyping import Float, Int
 
 from itssl.arrays import SampleError, SamplesLike, as_samples
 from itssl.choices import ParameterError
+from itssl.kernels.threads import in_order
 
 CHUNK = 2**19
 """Numbers of a chunk, 4 MiB: small enough for a cache, large enough for a matrix product to be fast."""
@@ -58,29 +58,6 @@ def chunk_rows(d: int) -> int:
     return min(max(CHUNK // d, ROWS[0]), ROWS[1])
 
 
-def centered_chunks(
-    x: Float[np.ndarray, "n d"], near: Float[np.ndarray, " d"], unit: Float[np.ndarray, " d"] | None = None
-) -> Iterator[tuple[Float[np.ndarray, " d"], Float[np.ndarray, "m d"]]]:
-    """For chunks of (x − near)/unit: their mean, and the rows less this mean, in one buffer that is used again.
-
-    A ``near`` inside the cloud takes off the location without rounding, or nearly so.
-
-    >>> [(mean.tolist(), c.tolist()) for mean, c in centered_chunks(np.array([[1.0], [3.0]]), np.ones(1))]
-    [([1.0], [[-1.0], [1.0]])]
-    """
-    n, d = x.shape
-    rows = min(n, chunk_rows(d))
-    buffer, ones = np.empty((rows, d)), np.ones(rows)
-    for start in range(0, n, rows):
-        part = x[start : start + rows]
-        chunk = np.subtract(part, near, out=buffer[: len(part)])
-        if unit is not None:
-            chunk /= unit
-        mean = ones[: len(part)] @ chunk / len(part)
-        chunk -= mean
-        yield mean, chunk
-
-
 def moments(x: Float[np.ndarray, "n d"]) -> Moments:
     r"""Mean and scatter in float64, reading x twice at most and without a copy of it; any strides, float32 too.
 
@@ -114,45 +91,80 @@ def sums_of_squares(x: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " d"]:
     >>> sums_of_squares(np.array([[0.0, 1.0], [2.0, 1.0]]))
     array([2., 0.])
     """
-    near = x[: chunk_rows(x.shape[1])].mean(axis=0, dtype=np.float64)
-    means, counts, within = [], [], np.zeros(x.shape[1])
+    rows = chunk_rows(x.shape[1])
+    near = _mean(x[:rows])
+    counts, means, within = [], [], np.zeros(x.shape[1])
     with np.errstate(over="ignore", invalid="ignore"):
-        for mean, chunk in centered_chunks(x, near):
-            means.append(mean)
+        for start in range(0, len(x), rows):
+            mean, chunk = _centered(x[start : start + rows], near, None)
             counts.append(len(chunk))
-            within += np.square(chunk, out=chunk).sum(axis=0)
+            means.append(mean)
+            within += _mean(np.square(chunk, out=chunk)) * len(chunk)
         offset = np.average(means, axis=0, weights=counts)
         return within + np.array(counts) @ (np.array(means) - offset) ** 2
 
 
 def _moments(x: Float[np.ndarray, "n d"], unit: Float[np.ndarray, " d"] | None) -> Moments:
     n, d = x.shape
-    near = x[: chunk_rows(d)].mean(axis=0, dtype=np.float64)
-    means, counts, products = [], [], _Products(d)
+    near = _mean(x[: chunk_rows(d)])
     with np.errstate(over="ignore", invalid="ignore"):  # moments() looks at the result
-        for mean, chunk in centered_chunks(x, near, unit):
-            means.append(mean)
-            counts.append(len(chunk))
-            products.add(chunk)
-        offset = np.average(means, axis=0, weights=counts)
+        counts, means, scatter = _products(x, near, unit, about_near=False)
+        offset = means[0]
         if len(means) > 1:
-            products.add((np.array(means) - offset) * np.sqrt(counts)[:, None])
+            offset = np.average(means, axis=0, weights=counts)
+            between = (np.array(means) - offset) * np.sqrt(counts)[:, None]
+            scatter += between.T @ between
     unit = np.ones(d) if unit is None else unit
-    return Moments(n, near + offset * unit, products.total, unit, _rounding(n, d))
+    return Moments(n, near + offset * unit, scatter, unit, _rounding(n, d))
 
 
-class _Products:
-    """Σ_c X_cᵀX_c: symmetric products, of which BLAS computes one half and numpy mirrors it.
+def _products(
+    x: Float[np.ndarray, "n d"], near: Float[np.ndarray, " d"], unit: Float[np.ndarray, " d"] | None, *,
+    about_near: bool,
+) -> tuple[list[int], list[Float[np.ndarray, " d"]], Float[np.ndarray, "d d"]]:  # fmt: skip
+    """Rows and mean of each chunk of y = (x − near)/unit, and Σ yyᵀ: about ``near``, or about the mean of each chunk.
 
-    Rows of the results are 64 bytes longer than d numbers. Else, for d a power of two, what is mirrored would all have
-    to go through the same few lines of the cache, which took half as long as the products.
+    A product of a matrix with itself is symmetric: BLAS computes one half, which numpy mirrors. Rows of the results are
+    64 bytes longer than d numbers; else, for d a power of two, what is mirrored would all have to go through the same
+    few lines of the cache, which took half as long as the product. Chunks go to all cores, and are added in their
+    order: many small products are too small for BLAS to share each among threads.
     """
+    (n, d), rows = x.shape, chunk_rows(x.shape[1])
 
-    def __init__(self, d: int) -> None:
-        self.total, self.product = (np.zeros((d, d + 8))[:, :d] for _ in range(2))
+    def work(start: int) -> tuple[int, Float[np.ndarray, " d"], Float[np.ndarray, "d d"]]:
+        with np.errstate(over="ignore", invalid="ignore"):
+            mean, chunk = _centered(x[start : start + rows], near, unit)
+            if about_near:
+                chunk += mean
+            product = np.empty((d, d + 8))[:, :d]
+            return len(chunk), mean, np.matmul(chunk.T, chunk, out=product)
 
-    def add(self, chunk: Float[np.ndarray, "m d"]) -> None:
-        self.total += np.matmul(chunk.T, chunk, out=self.product)
+    counts, means, total = [], [], np.zeros((0, 0))
+    starts = range(0, n, rows)
+    for count, mean, product in in_order(work, starts) if len(starts) > 1 else map(work, starts):
+        total = np.add(total, product, out=total) if counts else product
+        counts.append(count)
+        means.append(mean)
+    return counts, means, total
+
+
+def _centered(
+    part: Float[np.ndarray, "m d"], near: Float[np.ndarray, " d"], unit: Float[np.ndarray, " d"] | None
+) -> tuple[Float[np.ndarray, " d"], Float[np.ndarray, "m d"]]:
+    """The mean of (part − near)/unit, and these rows less this mean.
+
+    A ``near`` inside the cloud takes off the location without rounding, or nearly so.
+    """
+    chunk = np.subtract(part, near)
+    if unit is not None:
+        chunk /= unit
+    mean = _mean(chunk)
+    chunk -= mean
+    return mean, chunk
+
+
+def _mean(rows: Float[np.ndarray, "m d"]) -> Float[np.ndarray, " d"]:
+    return rows.mean(axis=0, dtype=np.float64)
 
 
 def _rounding(n: int, d: int) -> float:
@@ -174,8 +186,8 @@ class CovarianceAccumulator:
     Every shard adds Σ y and Σ yyᵀ of y = (x − center)/unit. These sums are rounded once, to multiples of 2⁻⁶², and
     then kept as whole numbers T = 2⁵² high + low with −2⁵¹ ≤ low < 2⁵¹. Whole numbers add without rounding, and every
     T is written in one way only; so **the result is the same to the last bit in whatever order the same shards are
-    added and merged**, and two sets of shards of the same rows differ by the rounding of products within shards (which
-    may depend on the number of threads, too). No memory but 2 d(d + 1) whole numbers.
+    added and merged**, and two sets of shards of the same rows differ by the rounding of products within shards. It
+    takes no memory but 2 d(d + 1) whole numbers.
 
     All accumulators that are to be merged must start from one empty accumulator: ``around(rows)`` of a few rows of
     the law fixes the center (their mean) and the units (powers of two near their deviations). Covariances have the
@@ -221,12 +233,8 @@ class CovarianceAccumulator:
         x, d = as_samples(rows, name="rows", minimum=1), len(self.center)
         if x.shape[1] != d:
             raise SampleError(f"rows: expected {d} columns as before, got shape {x.shape}; pass rows of one law")
-        total, products = np.zeros(d), _Products(d)
-        for mean, chunk in centered_chunks(x, self.center, self.unit):
-            total += len(chunk) * mean
-            chunk += mean
-            products.add(chunk)
-        sums = np.vstack([products.total, total])
+        counts, means, products = _products(x, self.center, self.unit, about_near=True)
+        sums = np.vstack([products, np.array(counts) @ np.array(means)])
         if not np.abs(sums).max() < _FULL / 2**_HIGH:
             raise SampleError(
                 "rows: expected rows less than 4e7 units from the center, got larger ones; start all shards from "
@@ -252,7 +260,7 @@ class CovarianceAccumulator:
             raise SampleError(f"rows: expected two at least, got {self.n} so far; add shards with updated(rows)")
         sums = self.high * 2.0**-_HIGH + self.low * 2.0**-_LOW
         offset = sums[-1] / self.n
-        scatter = sums[:-1] - self.n * offset[:, None] * offset
+        scatter = sums[:-1] - self.n * (offset[:, None] * offset)
         with np.errstate(divide="ignore", invalid="ignore"):
             lost = np.nanmax(self.n * offset**2 / scatter.diagonal(), initial=0.0)
         rounding = _rounding(self.n, len(offset)) * (1 + float(lost))

@@ -5,6 +5,7 @@ from functools import reduce
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from itssl.arrays import SampleError, stream
 from itssl.choices import ParameterError
@@ -95,6 +96,19 @@ def test_any_kind_of_array_and_none_is_touched():
     of_single = moments(single)
     assert of_single.scatter.dtype == np.float64
     np.testing.assert_allclose(of_single.covariance, moments(single.astype(float)).covariance, rtol=0, atol=64 * EPS)
+
+
+def test_threads_change_no_bit_and_are_left_as_they_were():
+    x = stream(0, "threads").normal(size=(9001, 40))
+    before = [library["num_threads"] for library in threadpool_info()]
+    found = {}
+    for threads in (1, 2):
+        with threadpool_limits(threads):
+            found[threads] = moments(x).scatter, CovarianceAccumulator.around(x[:50]).updated(x).covariance
+    assert [library["num_threads"] for library in threadpool_info()] == before
+    for one, two in zip(found[1], found[2], strict=True):
+        np.testing.assert_array_equal(one, two)
+        np.testing.assert_array_equal(one, one.T)
 
 
 @pytest.mark.usefixtures("chunk")
