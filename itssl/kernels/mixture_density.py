@@ -21,17 +21,17 @@ References
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from jaxtyping import Float
 
 from itssl.arrays import Samples
 from itssl.kernels.linalg import LOG_2PI
-from itssl.kernels.threads import in_order
+from itssl.kernels.threads import Scratch, in_order
 
 _COMPONENTS = 256  # of a tile at most
-_CELLS = 2**16  # numbers of a tile: it stays in the second-level cache
+_CELLS = 3 * 2**15  # numbers of a tile and of the factors of its points, which stay in the second-level cache
 _POINTS = 1024  # of a strip, which shares factors that are not kept
 _KEPT = 2**20  # numbers of factors that are kept from strip to strip
 _SMALLEST_EXPONENT = -700.0  # below it exp is subnormal: slow, and of no weight
@@ -86,7 +86,7 @@ class DiagonalTerms:
     def shape(self) -> tuple[int, int]:
         """Points of a tile, and of a strip of tiles."""
         width = 1 + self.means.shape[1] + self.variances.shape[1]
-        r = min(max(_CELLS // min(len(self.means), _COMPONENTS), _CELLS // _COMPONENTS), max(64, _KEPT // width))
+        r = max(64, _CELLS // (min(len(self.means), _COMPONENTS) + width))
         return r, r if self._kept else max(r, _POINTS)
 
     @cached_property
@@ -115,10 +115,11 @@ class DiagonalTerms:
             m *= -2 * inverse
         return found
 
-    def points(self, x: Samples, spread: Samples | None) -> Points:
+    def points(self, x: Samples, spread: Samples | None, scratch: Scratch) -> Points:
         """What the products need of these points."""
         d, v = x.shape[1], self.variances.shape[1]
-        factors = np.ones((len(x), 1 + d + v))
+        factors = scratch.array("points", len(x), 1 + d + v)
+        factors[:, 0] = 1
         z, squares = factors[:, 1 : d + 1], factors[:, d + 1 :]
         np.subtract(x, self._middle, out=z)
         with np.errstate(over="ignore"):
@@ -130,7 +131,9 @@ class DiagonalTerms:
                 squares += spread.sum(axis=1, keepdims=True) if v < d else spread
         return Points(z, factors, spread)
 
-    def fill(self, tile: np.ndarray, run: slice, factors: np.ndarray, points: Points, top: np.ndarray | None) -> None:
+    def fill(
+        self, tile: np.ndarray, run: slice, factors: np.ndarray, points: Points, top: np.ndarray | None, _: Scratch
+    ) -> None:
         """Exponents of a run of components at each point.
 
         ``top`` holds exponents met before: what is lost below them need not be exact. Without it every entry is.
@@ -196,7 +199,7 @@ class FullTerms:
     @property
     def shape(self) -> tuple[int, int]:
         """Points of a tile, and of a strip of tiles."""
-        return _CELLS // _COMPONENTS, _CELLS // _COMPONENTS
+        return _COMPONENTS, _COMPONENTS
 
     @property
     def _block(self) -> int:
@@ -226,9 +229,10 @@ class FullTerms:
             found.append([np.ascontiguousarray(both[k:end, :, : end + 1]).reshape(-1, end + 1) for k, end in ends])
         return found
 
-    def points(self, x: Samples, spread: Samples | None) -> Points:
+    def points(self, x: Samples, spread: Samples | None, scratch: Scratch) -> Points:
         """What the products need of these points."""
-        factors = np.ones((len(x), 1 + x.shape[1]))
+        factors = scratch.array("points", len(x), 1 + x.shape[1])
+        factors[:, 0] = 1
         np.subtract(x, self._middle, out=factors[:, 1:])
         return Points(factors[:, 1:], factors, spread)
 
@@ -237,13 +241,14 @@ class FullTerms:
         return self._whiteners[number]
 
     def fill(
-        self, tile: np.ndarray, run: slice, factors: list[np.ndarray], points: Points, top: np.ndarray | None
+        self, tile: np.ndarray, run: slice, factors: list[np.ndarray], points: Points, _: object, scratch: Scratch
     ) -> None:
         """Exponents of a run of components at each point."""
         tile[:] = 0
         with np.errstate(over="ignore"):
             for block in factors:
-                white = block @ points.factors[:, : block.shape[1]].T
+                white = scratch.array("white", len(block), tile.shape[1])
+                np.matmul(block, points.factors[:, : block.shape[1]].T, out=white)
                 np.square(white, out=white)
                 tile -= (np.ones(len(white) // len(tile)) @ white.reshape(-1, tile.size)).reshape(tile.shape)
         tile *= 0.5
@@ -263,16 +268,20 @@ def log_sums(x: Samples, terms: Terms, spread: Float[np.ndarray, "n d"] | None =
     >>> print(log_sums(np.array([[1.0]]), terms).round(4))
     [-1.4189]
     """
+    scratch = Scratch()
 
     def work(rows: slice) -> np.ndarray:
-        points = terms.points(x[rows], None if spread is None else spread[rows])
+        points = terms.points(x[rows], None if spread is None else spread[rows], scratch)
         top, total = np.full(len(points.x), -np.inf), np.zeros(len(points.x))
-        for part, _, tile in _tiles(terms, points, top):
+        for part, run, tile in _tiles(terms, points, top, scratch):
             before, after = top[part], np.maximum(top[part], tile.max(axis=0).clip(_NO_WEIGHT))
             tile -= after
-            np.clip(tile, _SMALLEST_EXPONENT, 0, out=tile)
+            if tile.min() < _SMALLEST_EXPONENT:
+                np.clip(tile, _SMALLEST_EXPONENT, 0, out=tile)
             np.exp(tile, out=tile)
-            total[part] = total[part] * np.exp(before - after) + np.ones(len(tile)) @ tile
+            if run.start:
+                total[part] *= np.exp(before - after)
+            total[part] += np.ones(len(tile)) @ tile
             top[part] = after
         return np.where(top > _NO_WEIGHT / 2, top, -np.inf) + np.log(total)
 
@@ -286,10 +295,10 @@ def log_densities(x: Samples, terms: Terms) -> Float[np.ndarray, "n m"]:
     >>> log_densities(np.array([[0.0]]), terms)
     array([[ 0., -2.]])
     """
-    found = np.empty((len(terms.means), len(x)))
+    found, scratch = np.empty((len(terms.means), len(x))), Scratch()
 
     def work(rows: slice) -> None:
-        for part, run, tile in _tiles(terms, terms.points(x[rows], None), None):
+        for part, run, tile in _tiles(terms, terms.points(x[rows], None, scratch), None, scratch):
             found[run, rows][:, part] = tile
 
     for _ in in_order(work, _strips(len(x), terms)):
@@ -298,18 +307,19 @@ def log_densities(x: Samples, terms: Terms) -> Float[np.ndarray, "n m"]:
 
 
 def _strips(n: int, terms: Terms) -> list[slice]:
-    step = min(terms.shape[1], max(64, -(-n // 4)))  # shared by a few threads
+    step = min(terms.shape[1], max(-(-n // 4), 64, _CELLS // 2 // len(terms.means)))  # shared by a few threads
     return [slice(start, min(start + step, n)) for start in range(0, n, step)]
 
 
-def _tiles(terms: Terms, points: Points, top: np.ndarray | None) -> Iterator[tuple[slice, slice, np.ndarray]]:
+def _tiles(
+    terms: Terms, points: Points, top: np.ndarray | None, scratch: Scratch
+) -> Iterator[tuple[slice, slice, np.ndarray]]:
     """For each tile its points, its components and the exponents, in memory that the next one takes."""
-    r, n, runs = terms.shape[0], len(points.x), terms.runs
-    buffer = np.empty(min(r, n) * (runs[0].stop - runs[0].start))
-    for number, run in enumerate(runs):
-        factors, c = terms.factors(number), run.stop - run.start
+    r, n = terms.shape[0], len(points.x)
+    for number, run in enumerate(terms.runs):
+        factors: Any = terms.factors(number)
         for start in range(0, n, r):
             part = slice(start, min(start + r, n))
-            tile = buffer[: c * (part.stop - start)].reshape(c, -1)
-            terms.fill(tile, run, factors, points.part(part), None if top is None else top[part])  # pyright: ignore[reportArgumentType]
+            tile = scratch.array("tile", run.stop - run.start, part.stop - part.start)
+            terms.fill(tile, run, factors, points.part(part), None if top is None else top[part], scratch)
             yield part, run, tile

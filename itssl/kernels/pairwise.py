@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 
 from itssl.arrays import Samples
 from itssl.kernels.mixture_density import DiagonalTerms, log_sums
-from itssl.kernels.threads import in_order
+from itssl.kernels.threads import Scratch, in_order
 
 _TILE = 256  # rows and columns of a square tile, which with its factors stays in the second-level cache
 _STRIP = 4  # tiles of rows that share one preparation of their columns
@@ -52,8 +52,12 @@ def kernel_sums(
         w = w[:, rows.order]
     sums = w.copy()  # the diagonal: B_ii = 1
     step = _TILE * max(_STRIP if rows.kept is None else 1, min(n // (64 * _TILE), _STRIP_CELLS // (_TILE * (d + 2))))
-    starts = range(0, n, step)
-    for start, (own, others) in zip(starts, in_order(lambda i: _strip(rows, w, i, step), starts), strict=True):
+    starts, scratch = range(0, n, step), Scratch()
+
+    def work(start: int) -> tuple[np.ndarray, np.ndarray]:
+        return _strip(rows, w, start, step, scratch)
+
+    for start, (own, others) in zip(starts, in_order(work, starts), strict=True):
         sums[:, start : start + step] += own
         sums[:, start:] += others
     if rows.order is not None:
@@ -177,20 +181,23 @@ def _in_leaves(x: Float[np.ndarray, "n k"], leaf: int) -> Int[np.ndarray, " n"]:
     return order
 
 
-def _strip(rows: _Rows, w: Float[np.ndarray, "2 n"], start: int, step: int) -> tuple[np.ndarray, np.ndarray]:
+def _strip(
+    rows: _Rows, w: Float[np.ndarray, "2 n"], start: int, step: int, scratch: Scratch
+) -> tuple[np.ndarray, np.ndarray]:
     """What rows start to start + step receive from later ones, and what all from ``start`` on receive from these."""
     n, d = rows.z.shape
     stop = min(start + step, n)
     own, others = np.zeros((2, stop - start)), np.zeros((2, n - start))
     reach = min(rows.reach, _LARGEST_EXPONENT / 4)
-    buffer = np.empty(_TILE**2)
-    mine, right = rows.factors(start, stop, np.empty((step, d + 2))), np.empty((_TILE, d + 2))
-    left = np.hstack([2 * mine[:, :d], mine[:, d + 1 :], mine[:, d : d + 1]])
+    mine, right = rows.factors(start, stop, scratch.array("mine", step, d + 2)), scratch.array("right", _TILE, d + 2)
+    left = scratch.array("left", stop - start, d + 2)
+    np.multiply(mine[:, :d], 2, out=left[:, :d])
+    left[:, d], left[:, d + 1] = mine[:, d + 1], mine[:, d]
     for j, tiles in rows.tiles(start, stop):
         b, theirs = slice(j, min(j + _TILE, n)), rows.factors(j, min(j + _TILE, n), right)
         for i in tiles:
             a, local = slice(i, min(i + _TILE, stop)), slice(i - start, min(i + _TILE, stop) - start)
-            tile = buffer[: len(left[local]) * len(theirs)].reshape(-1, len(theirs))
+            tile = scratch.array("tile", a.stop - a.start, len(theirs))
             with np.errstate(over="ignore", invalid="ignore"):
                 np.matmul(left[local], theirs.T, out=tile)
             _sharpen(tile, mine[local], theirs, rows.reach)

@@ -1,12 +1,16 @@
 """Work on all cores in numpy: Python threads, each with matrix products of one thread, answers in their order."""
 
+import math
 import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
-from threading import Lock
 from typing import Any, TypeVar
+
+import numpy as np
+from jaxtyping import Float
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -42,6 +46,21 @@ def cores() -> int:
     return max(1, min(usable, allowed))
 
 
+class Scratch(threading.local):
+    """Arrays that each thread keeps from item to item: fresh memory costs more than what is computed in it.
+
+    >>> Scratch().array("tile", 2, 3).shape
+    (2, 3)
+    """
+
+    def array(self, name: str, *shape: int) -> Float[np.ndarray, "..."]:
+        """An array of this shape with any content; it holds until the thread asks for the name again."""
+        size = math.prod(shape)
+        if name not in self.__dict__ or self.__dict__[name].size < size:
+            self.__dict__[name] = np.empty(size)
+        return self.__dict__[name][:size].reshape(shape)
+
+
 @cache
 def _libraries() -> Any:
     """The libraries of matrix products, looked for once: that takes a millisecond."""
@@ -54,7 +73,7 @@ class _Products:
     """The one limit that calls share which overlap in time: the first sets it, the last lifts it."""
 
     def __init__(self) -> None:
-        self.lock, self.calls, self.available = Lock(), 0, 1
+        self.lock, self.calls, self.available = threading.Lock(), 0, 1
         self.limit: Any = None
 
     @contextmanager

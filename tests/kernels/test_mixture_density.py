@@ -1,5 +1,7 @@
 """Log-densities of mixtures against their definition in extended precision, on every path."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from scipy.special import logsumexp
@@ -8,6 +10,7 @@ from threadpoolctl import threadpool_limits
 from itssl.arrays import stream
 from itssl.kernels import mixture_density
 from itssl.kernels.mixture_density import DiagonalTerms, FullTerms, log_densities, log_sums
+from itssl.kernels.threads import Scratch
 
 EPS = float(np.finfo(float).eps)
 
@@ -25,7 +28,7 @@ def exponents_twin(x, log_weights, means, covs):
     return np.stack(rows, axis=1).astype(float)
 
 
-def problem(kind, seed, m, d, *, width=1.0, apart=1.0, offset=0.0, n=60):
+def problem(kind, seed, m, d, *, width=1.0, apart=1.0, offset=0.0, n=60) -> Any:
     """Terms of the kind, the same as weights, means and covariances, and points near the components."""
     rng = stream(seed, "mixture density", kind)
     log_weights, means = np.log(rng.dirichlet(np.ones(m))), offset + apart * rng.normal(size=(m, d))
@@ -84,7 +87,7 @@ def test_differences_where_products_lose_their_digits():
     spread = rng.uniform(size=x.shape) * 1e-11
     added = spread.sum(axis=1) / 2e-12
     assert np.abs(log_sums(x, terms, spread) - logsumexp(twin, axis=1) + added).max() < 1e-9
-    plain = terms.factors(0) @ terms.points(x, None).factors.T
+    plain = terms.factors(0) @ terms.points(x, None, Scratch()).factors.T
     assert np.abs(plain.T - twin)[twin > -1e6].max() > 1e-6
 
 
