@@ -18,7 +18,8 @@ class Method:
     """``prepare(cell, data, threads)`` gives the call that is timed; it returns a number or several to compare.
 
     ``kind`` is that of the workload; ``serial`` means that it uses one thread however many there are; ``refuses(cell)``
-    says why it is not asked to do a cell, or nothing; ``convention`` names what it computes with where that is not
+    says why it is not asked to do a cell, or nothing, ``once(cell)`` that it takes so long that it is called once, on
+    one thread; ``convention`` names what it computes with where that is not
     the cell's.
     """
 
@@ -28,6 +29,7 @@ class Method:
     needs: tuple[str, ...] = ()
     serial: bool = False
     refuses: Callable[[Cell], str] = lambda cell: ""
+    once: Callable[[Cell], bool] = lambda cell: False
     convention: str = ""
 
     def missing(self) -> str:

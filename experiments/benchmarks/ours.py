@@ -67,7 +67,7 @@ def _(cell: Cell, data: Data, threads: int) -> Call:
     return lambda: list(pairwise_entropy_bounds(data["x"], var=cell["var"]))
 
 
-@METHODS.add(ESTIMATE, "pairs")
+@METHODS.add(ESTIMATE, "pairs", refuses=lambda cell: "twice the bare value" if cell["n"] > 20_000 else "")
 def _(cell: Cell, data: Data, threads: int) -> Call:
     from itssl.estimators import PairwiseMixture
 

@@ -12,13 +12,18 @@ METHODS = Register()
 Data = dict[str, np.ndarray]
 
 
+def _normal_above(largest: int) -> Callable[[Cell], bool]:
+    """Where a tree looks at all rows, and a call takes ten seconds and more."""
+    return lambda cell: cell["d"] > largest and cell["law"] == "normal"
+
+
 def _slow_above(largest: int) -> Callable[[Cell], str]:
     """A tree that takes half a minute and more beyond so many columns; normal rows only."""
-    slow = "a tree of scipy's, not asked above d = {}: minutes a call"
-    return lambda cell: slow.format(largest) if cell["d"] > largest and cell["law"] == "normal" else ""
+    slow, is_slow = f"a tree of scipy's, not asked above d = {largest}: minutes a call", _normal_above(largest)
+    return lambda cell: slow if is_slow(cell) else ""
 
 
-@METHODS.add("scikit-learn kd_tree", "knn", needs=("sklearn",))
+@METHODS.add("scikit-learn kd_tree", "knn", needs=("sklearn",), once=_normal_above(128))
 def _(cell: Cell, data: Data, threads: int) -> Call:
     return lambda: _by_scikit_learn(data["x"], "kd_tree", threads)
 
@@ -35,7 +40,7 @@ def _by_scikit_learn(x: np.ndarray, algorithm: str, threads: int) -> float:
     return neighbor_formula(search.kneighbors()[0][:, -1], K, x.shape[1], euclidean_log_ball(x.shape[1]))
 
 
-@METHODS.add("scipy KDTree", "knn", needs=("scipy",), refuses=_slow_above(128))
+@METHODS.add("scipy KDTree", "knn", needs=("scipy",), refuses=_slow_above(128), once=_normal_above(32))
 def _(cell: Cell, data: Data, threads: int) -> Call:
     from scipy.spatial import KDTree
 
@@ -62,7 +67,7 @@ def _(cell: Cell, data: Data, threads: int) -> Call:
     return lambda: ennemi.estimate_entropy(data["x"], k=K, multidim=True)
 
 
-@METHODS.add("NPEET-style", "knn", needs=("sklearn",), serial=True, convention="chebyshev")
+@METHODS.add("NPEET-style", "knn", needs=("sklearn",), serial=True, convention="chebyshev", once=_normal_above(32))
 def _(cell: Cell, data: Data, threads: int) -> Call:
     x = data["x"]
 
@@ -109,7 +114,9 @@ def _one_column(cell: Cell) -> str:
     return "" if cell["d_x"] == cell["d_y"] == 1 else "one column each only"
 
 
-@METHODS.add("NPEET-style", "ksg", needs=("sklearn",), serial=True, refuses=_chebyshev)
+@METHODS.add(
+    "NPEET-style", "ksg", needs=("sklearn",), serial=True, refuses=_chebyshev, once=lambda cell: cell["d_x"] > 16
+)
 def _(cell: Cell, data: Data, threads: int) -> Call:
     from scipy.special import digamma
 
@@ -124,7 +131,10 @@ def _(cell: Cell, data: Data, threads: int) -> Call:
     return value
 
 
-@METHODS.add("infomeasure", "ksg", needs=("infomeasure",), serial=True, refuses=_chebyshev_and_not_slow)
+@METHODS.add(
+    "infomeasure", "ksg", needs=("infomeasure",), serial=True, refuses=_chebyshev_and_not_slow,
+    once=lambda cell: cell["d_x"] > 3,
+)  # fmt: skip
 def _(cell: Cell, data: Data, threads: int) -> Call:
     import infomeasure
 

@@ -1,6 +1,6 @@
 """Entries measured in turn, round by round, and what their times say: medians, ratios, exponents."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -12,12 +12,17 @@ SHORT = 0.5
 
 
 def alternated(
-    entries: Sequence[Entry], call: Callable[[Entry], dict[str, Any]], patience: float, rounds: int = ROUNDS
+    entries: Sequence[Entry],
+    call: Callable[[Entry], dict[str, Any]],
+    patience: float,
+    rounds: int = ROUNDS,
+    once: Collection[Entry] = (),
 ) -> dict[Entry, list[dict[str, Any]]]:
     """What each entry answered: A B C, A B C, …; answers with ``seconds`` go on, any other ends the entry.
 
     ``patience`` is the number of seconds that the calls of one entry may take; an entry that would take more is called
-    as often as fits, at least once, in the first rounds. Short ones are called more than five times.
+    as often as fits, at least once, in the first rounds. Short ones are called more than five times, those of ``once``
+    only in the first round.
     """
     kept: dict[Entry, list[dict[str, Any]]] = {entry: [] for entry in entries}
     wanted = {}
@@ -26,7 +31,8 @@ def alternated(
         if answer.get("seconds", SHORT) < SHORT:
             answer = call(entry)  # caches and pages are warm now
         kept[entry].append(answer)
-        wanted[entry] = calls(answer["seconds"], patience, rounds) if "seconds" in answer else 1
+        repeats = "seconds" in answer and entry not in once
+        wanted[entry] = calls(answer["seconds"], patience, rounds) if repeats else 1
     for turn in range(1, max(wanted.values(), default=0)):
         for entry in entries:
             if turn < wanted[entry] and "seconds" in kept[entry][-1]:

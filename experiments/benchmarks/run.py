@@ -22,7 +22,7 @@ from experiments.benchmarks.workloads import growth, small_workloads, workloads
 from experiments.runner import Cell, experiment
 
 HERE = Path(__file__).parent
-GROWN = (ours.VALUE, "torch logsumexp, chunks, float32")
+GROWN = (ours.VALUE,)
 """What is followed as N grows, on one thread; by tree, scikit-learn's too."""
 FORGETTABLE = 3.0
 """Seconds of a call beyond which the memory of other packages is not looked at: it would be run once more."""
@@ -67,14 +67,15 @@ def measure(cell: Cell, rng: np.random.Generator) -> dict[str, Any]:
         for threads in (workers.threads[:1] if grows else workers.threads)
         for name, method in of.items()
         if name not in {*absent, *refused}
-        and not (method["serial"] and threads > 1)
+        and not ((method["serial"] or method["once"]) and threads > 1)
         and (name in followed or not grows)
     ]
 
     def call(entry: tuple[str, int]) -> dict[str, Any]:
         return workers.ask(of[entry[0]]["side"], entry[1], "timed", cell=plain, seed=seed, method=entry[0])
 
-    answers = alternated(entries, call, cell["patience"], cell["rounds"])
+    once = {entry for entry in entries if of[entry[0]]["once"]}
+    answers = alternated(entries, call, cell["patience"], cell["rounds"], once)
     row = {"entries": [], "absent": absent, "refused": refused, "at": start.isoformat(timespec="seconds")}
     for (name, threads), found in answers.items():
         entry = {"method": name, "threads": threads, "side": of[name]["side"], "serial": of[name]["serial"]}
@@ -169,7 +170,7 @@ run = experiment(
         click.option("--peers/--no-peers", "with_peers", default=True, help="Measure other packages too."),
         click.option("--environment", "folder", type=click.Path(file_okay=False, path_type=Path),
                      help="Folder of the other packages, made if missing; by default in the user's cache."),
-        click.option("--patience", type=float, default=20.0, show_default=True,
+        click.option("--patience", type=float, default=12.0, show_default=True,
                      help="Seconds that the calls of one method may take in one workload."),
     ],
 )  # fmt: skip

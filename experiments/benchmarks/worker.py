@@ -56,6 +56,7 @@ class Jobs:
                 "serial": m.serial,
                 "convention": m.convention,
                 "refused": m.refuses(cell),
+                "once": m.once(cell),
                 "missing": m.missing(),
             }
             for m in self.methods().values()
