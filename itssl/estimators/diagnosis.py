@@ -11,7 +11,7 @@ Codes are stable. Which estimates carry what, and what only :func:`itssl.estimat
 - informations and divergences from nearest neighbors: ``high_dimension``, ``heavy_tails``, ``neighbor_bias``
   (:mod:`itssl.estimators.drift`); with labels ``rare_labels``, of two samples ``disjoint_support``;
 - what rests on covariances: ``small_sample_for_dimension`` for n < 4d, ``heavy_tails``, ``not_gaussian``,
-  ``shrinkage_bias``, ``rank_bias`` (of the copula);
+  ``shrinkage_bias``, ``rank_bias`` (of the copula), ``rounding`` (of moments alone);
 - models: ``max_components``, ``small_component``, ``misfit``, ``not_converged``, ``overfit``, ``high_variance``;
   histograms: ``bin_width``, ``empty_bins``;
 - ``diagnose`` alone: ``neighbor_bias`` of entropies, ``constant_column`` (estimators refuse such data), and
