@@ -20,10 +20,10 @@ import numpy as np
 from jaxtyping import Float, Int, UInt64
 
 from itssl.arrays import Samples
-from itssl.kernels.threads import in_order
+from itssl.kernels.threads import cores, in_order
 
 MAX_MEMORY = 2**26
-"""Bytes of sets and candidates, beyond a few times the data and the answer."""
+"""Bytes of candidates, beyond the answer, a few times the data, and 4 MiB of sets for each thread."""
 
 _BLOCK = 1024  # columns of a set: their table of 128 KiB stays in the second-level cache
 _ROWS = 1024  # rows that are worked on together, as many as make the calls of numpy cheap
@@ -72,7 +72,7 @@ def chebyshev_neighbors(
     """Distances max_c |x_jc − x_ic| to, and rows of, the k nearest other rows of x, nearest first; n > k.
 
     Exact. The k nearest of a small sample bound each distance, the boxes so bounded hold the candidates, and these are
-    measured. For many dimensions; with few of them a tree is faster.
+    measured, all threads together in ``max_memory`` bytes. For many dimensions; with few of them a tree is faster.
 
     >>> chebyshev_neighbors(np.array([[0.0, 0.0], [1.0, 2.0], [3.0, 2.5]]), 1)
     (array([[2.],
@@ -86,11 +86,11 @@ def chebyshev_neighbors(
     nearest = _Nearest(*_nearest_in_samples(x, k))
     # Rows *nearer* than the bound are found again; only those at the bound itself are kept. So none is listed twice,
     # and rows that tie at the bound, half the sample on a lattice, are no candidates.
-    radius = nearest.distances[:, -1].copy()
+    radius, memory = nearest.distances[:, -1].copy(), max_memory // cores()
     nearest.distances[nearest.distances < radius[:, None]] = np.inf
 
     def search(rows: slice, first: int, bits: UInt64[np.ndarray, "r w"]) -> None:
-        for i, j in _members(bits, max_memory):
+        for i, j in _members(bits, memory):
             i, j = i + rows.start, j + first
             i, j = i[i != j], j[i != j]
             nearest.add(i, j, row_distances(x, i, j))
@@ -173,18 +173,18 @@ class _Boxes:
     """For each column the rank of every row and its window; the extremes of the windows of each batch of rows."""
 
     rank: Int[np.ndarray, "d n"]
-    low: Int[np.ndarray, "d n"]
-    high: Int[np.ndarray, "d n"]
+    windows: Int[np.ndarray, "d 2 n"]
     extremes: tuple[Int[np.ndarray, "d b"], ...]
 
     @classmethod
     def of(cls, x: Samples, radius: Float[np.ndarray, " n"]) -> "_Boxes":
         columns = [np.ascontiguousarray(column) for column in x.T]
-        windows = _run(lambda column: _window(column, radius), columns, len(x))
-        rank, low, high = (np.stack(each) for each in zip(*windows, strict=True))
+        ranges = _run(lambda column: _window(column, radius), columns, len(x))
+        rank = np.stack([each[0] for each in ranges])
+        windows = np.array([each[1:] for each in ranges])
         starts = np.arange(0, len(x), _ROWS)
-        extremes = tuple(f.reduceat(of, starts, axis=1) for of in (low, high) for f in (np.minimum, np.maximum))
-        return cls(rank, low, high, extremes)
+        extremes = [f.reduceat(windows[:, end], starts, axis=1) for end in (0, 1) for f in (np.minimum, np.maximum)]
+        return cls(rank, windows, tuple(extremes))
 
     def visit(self, use: Callable[[slice, int, UInt64[np.ndarray, "r w"]], None]) -> None:
         """use(rows, first, bits), on all cores, for sets that hold all pairs: bit c of row r is row first + c."""
@@ -208,7 +208,7 @@ class _Boxes:
         everything = np.packbits(np.arange(-(-size // 64) * 64) < size, bitorder="little").view("<u8").astype(np.uint64)
         sets = [np.tile(everything, (rows.stop - rows.start, 1)) for rows in batches]
         below = np.zeros(n + 1, dtype=np.int16)  # how many of the block have a lower rank
-        window, other = np.empty((2, _ROWS, len(everything)), dtype=np.uint64)
+        ends = np.empty((2, _ROWS, len(everything)), dtype=np.uint64)
         for c in np.flatnonzero(~free[:, near].all(axis=1)):
             table = _prefixes(self.rank[c, block])
             below[:] = 0
@@ -216,11 +216,10 @@ class _Boxes:
             np.cumsum(below, out=below)
             for rows, members, inside in zip(batches, sets, free[c, near], strict=True):
                 if not inside:
-                    a, b = window[: len(members)], other[: len(members)]
-                    np.take(table, below.take(self.low[c, rows]), axis=0, out=a, mode="clip")
-                    np.take(table, below.take(self.high[c, rows]), axis=0, out=b, mode="clip")
-                    np.bitwise_xor(a, b, out=a)
-                    np.bitwise_and(members, a, out=members)
+                    window = ends.reshape(-1)[: 2 * members.size].reshape(2, *members.shape)
+                    table.take(below.take(self.windows[c, :, rows]), axis=0, out=window, mode="clip")
+                    np.bitwise_xor(window[0], window[1], out=window[0])
+                    np.bitwise_and(members, window[0], out=members)
         return zip(batches, sets, strict=True)
 
 

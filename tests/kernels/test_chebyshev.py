@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from itssl.arrays import stream
 from itssl.kernels import chebyshev as kernel
 from itssl.kernels.chebyshev import chebyshev_counts, chebyshev_neighbors
+from itssl.kernels.threads import cores
 
 COUNTED: dict[Any, Any] = {"strict": np.less, "inclusive": np.less_equal}
 
@@ -142,7 +143,7 @@ def test_candidates_are_looked_at_within_the_memory(monkeypatch):
     monkeypatch.setattr(kernel, "row_distances", lambda x, i, j: sizes.append(len(i)) or distances(x, i, j))
     far = np.argsort(-distance_twin(x), axis=1)[:, 1:3]
     monkeypatch.setattr(kernel, "_nearest_in_samples", lambda x, k: (distances_of(x, far), far.copy()))
-    found = chebyshev_neighbors(x, 2, max_memory=2**16)
+    found = chebyshev_neighbors(x, 2, max_memory=cores() * 2**16)
     assert_nearest(x, 2, found)
     assert max(sizes) <= 2**16 // kernel._PAIR_BYTES
     assert sum(sizes) > 300 * 250
