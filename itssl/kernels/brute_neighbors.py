@@ -34,8 +34,8 @@ from itssl.kernels.threads import cores, in_order
 MAX_MEMORY = 2**26
 """Bytes of tiles, beyond the data, a centered copy of it in single precision, and the answer."""
 
-SPARE = 3  # candidates beyond k: more let more rows be certified, and cost more to measure
-_ROWS, _COLUMNS = 512, 5120  # of a tile at most: long enough for the product to run near its peak rate
+SPARE = 2  # candidates beyond k: on normal columns, n = 10⁴, 1 row of 10⁴ is not certified at d = 512, none at 128
+_ROWS, _COLUMNS = 384, 10240  # of a tile at most: the product runs near its peak rate and scores stay in the cache
 _BLOCK = 2**16  # differences at a time: they stay in the second-level cache
 _SAMPLE = 1024  # rows whose mean is the middle
 _GROUP = 8  # columns to a group whose minimum is taken first
@@ -116,9 +116,12 @@ def rounding(d: int, precision: type[np.floating]) -> tuple[float, float]:
 
 @dataclass(frozen=True)
 class _Columns:
-    """The right side of the product, and what turns its scores into lower bounds of squared distances."""
+    """The right side of the product, and what turns its scores into lower bounds of squared distances.
 
-    right: Float[np.ndarray, "m e"]
+    One coordinate after the other in memory: the product is 5 to 9 % faster than with the rows of y as they are.
+    """
+
+    right: Float[np.ndarray, "e m"]
     middle: Float[np.ndarray, " d"]
     unit: float
     g: float
@@ -128,11 +131,11 @@ class _Columns:
     def of(cls, y: Samples, unit: float, precision: type[np.floating]) -> "_Columns":
         m, d = y.shape
         middle = y[:: -(-m // _SAMPLE)].mean(axis=0)  # any vector near the middle will do
-        columns = cls(np.empty((m, d + 1), dtype=precision), middle, unit, *rounding(d, precision))
+        columns = cls(np.empty((d + 1, m), dtype=precision), middle, unit, *rounding(d, precision))
 
         def write(start: int) -> None:
             part = slice(start, start + step)
-            columns.right[part, d] = (1 - 2 * columns.g) * columns.centered(y[part], columns.right[part, :d])
+            columns.right[d, part] = (1 - 2 * columns.g) * columns.centered(y[part], columns.right[:d, part].T)
 
         step = max(1, 8 * _BLOCK // d)
         list(in_order(write, range(0, m, step)))
@@ -160,7 +163,7 @@ class _Columns:
 
     def highest_score(self, squared: Float[np.ndarray, " r"], offset: Float[np.ndarray, " r"]) -> np.ndarray:
         """No pair this near (computed squared distance) has a higher score."""
-        slack = 1 + (self.right.shape[1] + 8) * np.finfo(np.float64).eps
+        slack = 1 + (self.right.shape[0] + 8) * np.finfo(np.float64).eps
         limit = squared / self.unit**2 * slack + self.underflow - offset
         return np.nextafter(limit.astype(self.right.dtype), self.right.dtype.type(np.inf))
 
@@ -273,13 +276,14 @@ class _Search:
     def scores(self, left: np.ndarray, rows: np.ndarray, tile: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
         """First column and scores of each part of the columns; inf for a row itself and where groups are filled up."""
         for start in range(0, len(self.y), self.width):
-            right = self.columns.right[start : start + self.width]
-            padded = -(-len(right) // _GROUP**2) * _GROUP**2
+            right = self.columns.right[:, start : start + self.width]
+            width = right.shape[1]
+            padded = -(-width // _GROUP**2) * _GROUP**2
             scores = tile[: len(left) * padded].reshape(len(left), padded)
-            np.matmul(left, right.T, out=scores[:, : len(right)])
-            scores[:, len(right) :] = np.inf
+            np.matmul(left, right, out=scores[:, :width])
+            scores[:, width:] = np.inf
             if self.own:
-                inside = np.flatnonzero((rows >= start) & (rows < start + len(right)))
+                inside = np.flatnonzero((rows >= start) & (rows < start + width))
                 scores[inside, rows[inside] - start] = np.inf
             yield start, scores
 

@@ -93,10 +93,10 @@ def test_hardly_more_rows_than_neighbors(seed, kind, k, more, d, exponent):
     assert_nearest(own, np.ldexp(distances, -exponent), rows, k)
 
 
-@pytest.mark.parametrize("shape", [(300, 40), (700, 17)])
-def test_small_memory_changes_nothing(shape, monkeypatch):
-    """Many tiles, of some rows and of some columns, say what one says."""
-    x = stream(0, "tiles").normal(size=shape)
+@pytest.mark.parametrize("kind", ["gaussian", "clusters of 50", "two tight clusters"])
+def test_small_memory_changes_nothing(kind, monkeypatch):
+    """Many tiles, of some rows and of some columns, say what one says, in all of the ways a row is looked for."""
+    x = DATA[kind](stream(0, "tiles"), 450, 17)
     whole = brute_neighbors(x, 3)
     monkeypatch.setattr(kernel, "_COLUMNS", 200)
     for memory in (1, 2**17):
@@ -158,7 +158,7 @@ def test_scores_bound_all_distances_from_below(kind, d, precision):
     x = DATA[kind](stream(0, "bound", kind, d), 100, d)
     columns = kernel._Columns.of(x, kernel._size(x), precision)
     left, offset = columns.left(x)
-    bound = (left @ columns.right.T).astype(np.longdouble) + offset[:, None] - columns.underflow
+    bound = (left @ columns.right).astype(np.longdouble) + offset[:, None] - columns.underflow
     squares = squares_twin(x) / np.longdouble(columns.unit) ** 2
     size = offset[:, None] + offset + 2 * columns.underflow
     assert (bound <= squares).all()
