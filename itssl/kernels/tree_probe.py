@@ -10,20 +10,20 @@ from jaxtyping import Float
 
 from itssl.arrays import Samples
 
-TREE_ONLY = 5  # columns up to which a tree is always faster
-_FEW_ROWS = 512  # so few are not worth counting: all of them are supposed to be read
+_FEW_COLUMNS, _SOME_COLUMNS = 5, 8  # up to which a tree is always faster; up to _SOME_ROWS rows
+_FEW_ROWS, _SOME_ROWS = 512, 2048  # with fewer than the first, counting is not worth it: all are supposed to be read
 _QUERIES = 16
 _SAMPLE = 1024  # rows
 _LEAF = 16  # rows
 _LEVELS = 4  # of the coarse tree
 _COLUMNS = 16  # of largest range: more than a tree of four levels cuts along any path
-_CHUNK = 2**16  # numbers
+_CHUNK = 2**13  # numbers: so few are allocated without new pages
 _UNSURE = 6.0  # times that the count on a sample overstates the tree's work at most, on the laws looked at
 
-# Nanoseconds of one core, measured on 10³ to 10⁵ rows of 2 to 512 columns: (a, b) of a + b·d for a row that a query
-# reads, and (a, b, c, e) of a + b·d + n·(c + e·d) for a row that is compared with all n. Only their ratios matter.
-# Orders 2 and ∞ have tiles of their own; order 1 has differences.
-_READ = {2.0: (9.0, 0.4), np.inf: (20.0, 1.0), 1.0: (20.0, 1.5)}
+# Nanoseconds of one core, measured on 10³ to 10⁵ rows of 2 to 512 columns: (a, b) of a + b·d·(n/1000)^⅕ for a row that
+# a query reads, from memory the farther the more there are, and (a, b, c, e) of a + b·d + n·(c + e·d) for a row that is
+# compared with all n. Only their ratios matter. Orders 2 and ∞ have tiles of their own; order 1 has differences.
+_READ = {2.0: (9.0, 0.25), np.inf: (20.0, 0.7), 1.0: (20.0, 1.0)}
 _ALL_PAIRS = {2.0: (2700.0, 12.0, 0.9, 0.025), np.inf: (12000.0, 1400.0, 0.0, 0.035), 1.0: (0.0, 0.0, 25.0, 1.1)}
 _BUILD = (600.0, 8.0)
 
@@ -40,13 +40,15 @@ def tree_pays(x: Samples, k: int, p: float) -> bool:
     (True, False)
     """
     n, d = x.shape
-    if d <= TREE_ONLY:
+    if d <= (_SOME_COLUMNS if n <= _SOME_ROWS else _FEW_COLUMNS):
         return True
     a, b, c, e = _ALL_PAIRS[p]
     all_pairs = a + b * d + n * (c + e * d)
 
+    read = _READ[p][0] + _READ[p][1] * d * (n / 1000) ** 0.2
+
     def cost(examined: float) -> float:
-        return (_BUILD[0] + _BUILD[1] * d + min(n, examined) * (_READ[p][0] + _READ[p][1] * d)) / all_pairs
+        return (_BUILD[0] + _BUILD[1] * d + min(n, examined) * read) / all_pairs
 
     if n < _FEW_ROWS:
         return bool(cost(n) <= 1)
@@ -94,7 +96,7 @@ def _radii(
     others: of k + 1 rows in 64 (k + 1) groups, two are seldom in one.
     """
     near, q = np.empty((len(queries), len(x))), queries - middle
-    step = max(1, _CHUNK // x.shape[1])
+    step = max(64, _CHUNK // x.shape[1])
     for start in range(0, len(x), step):
         z = x[start : start + step] - middle
         here = slice(start, start + len(z))
@@ -112,27 +114,29 @@ def _radii(
 
 def _shares(sample: Samples, queries: Samples, radius: np.ndarray, p: float) -> Float[np.ndarray, " levels"]:
     """Share of the cells of each level, from the one of all rows on, whose cuts leave them within the radius."""
-    columns = np.argsort(-np.ptp(sample, axis=0), kind="stable")[:_COLUMNS]
     depth = min(_LEVELS, int(np.log2(max(1, len(sample) // _LEAF))))
-    cells, queries = sample[: len(sample) >> depth << depth, columns][None], queries[:, columns]
-    away = np.zeros((1, len(columns), len(queries)))  # of query from cell, in each column
+    if sample.shape[1] > _COLUMNS:
+        columns = (sample.max(axis=0) - sample.min(axis=0)).argpartition(-_COLUMNS)[-_COLUMNS:]
+        sample, queries = sample[:, columns], queries[:, columns]
+    cells, queries = sample[: len(sample) >> depth << depth][None], queries.T
+    away = np.zeros((1, 1, *queries.shape))  # of query from cell, in each column
     shares = [1.0]
     for _ in range(depth):
         count, half = len(cells), cells.shape[1] // 2
         each = np.arange(count)
         column = (cells.max(axis=1) - cells.min(axis=1)).argmax(axis=1)
         values = cells[each, :, column]
-        order = np.argpartition(values, half, axis=1)
-        beyond = queries.T[column] - values[each, order[:, half]][:, None]
+        order = values.argpartition(half, axis=1)
+        beyond = queries[column] - values[each, order[:, half]][:, None]
         cells = cells[each[:, None], order].reshape(2 * count, half, -1)
-        away = np.repeat(away, 2, axis=0)
-        for side, outside in ((2 * each, beyond), (2 * each + 1, -beyond)):  # of the lower half, of the upper half
-            away[side, column] = np.where(outside > 0, outside, away[side, column])
+        away = away.reshape(count, 1, *queries.shape).repeat(2, axis=1)  # the lower half, the upper half
+        away[each, 0, column] = np.where(beyond > 0, beyond, away[each, 0, column])
+        away[each, 1, column] = np.where(beyond < 0, -beyond, away[each, 1, column])
         shares.append(float((_norm(away, p) <= radius).mean()))
     return np.array(shares)
 
 
-def _norm(away: Float[np.ndarray, "cells columns queries"], p: float) -> Float[np.ndarray, "cells queries"]:
+def _norm(away: Float[np.ndarray, "cells 2 columns queries"], p: float) -> Float[np.ndarray, "cells 2 queries"]:
     if np.isinf(p):
-        return away.max(axis=1)
-    return np.sqrt(np.einsum("cjq,cjq->cq", away, away)) if p == 2 else away.sum(axis=1)
+        return away.max(axis=2)
+    return np.sqrt(np.einsum("chjq,chjq->chq", away, away)) if p == 2 else away.sum(axis=2)
