@@ -1,6 +1,7 @@
 """What the hardware allows: the matrix products and exponentials that the work cannot do without, and nothing else.
 
-Each is timed in the very process that times itssl, at the shapes of the workload. ``RATES`` are those of the machine.
+Each is timed in the very process that times itssl, at the shapes of the workload; the kind "rates" has those of the
+machine.
 """
 
 from collections.abc import Callable
@@ -29,13 +30,18 @@ def work_of_rates(side: int) -> dict[str, float]:
     }  # fmt: skip
 
 
-@METHODS.add(FLOOR, "knn")
+def _tree(cell: Cell) -> str:
+    few = max(cell.get("d", 0), cell.get("d_x", 0)) <= 4
+    return "few columns do not need all products" if few else ""
+
+
+@METHODS.add(FLOOR, "knn", refuses=_tree)
 def _(cell: Cell, data: Data, threads: int) -> Call:
     x = data["x"].astype(np.float32)
     return lambda: _all_products(x)
 
 
-@METHODS.add(FLOOR, "ksg")
+@METHODS.add(FLOOR, "ksg", refuses=_tree)
 def _(cell: Cell, data: Data, threads: int) -> Call:
     blocks = [data[name].astype(np.float32) for name in ("x", "y")]
 

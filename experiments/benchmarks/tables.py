@@ -11,8 +11,8 @@ from experiments.benchmarks.workloads import Cell, title
 
 def machine_line(machine: dict[str, Any]) -> str:
     """Date, machine and versions in one sentence."""
-    own = machine["itssl"]
-    packages = ", ".join(f"{name} {version}" for name, version in own.get("packages", {}).items())
+    own, others = machine["itssl"], machine.get("peers", {}).get("packages", {})
+    packages = ", ".join(f"{name} {version}" for name, version in {**others, **own.get("packages", {})}.items())
     blas = "; ".join(own.get("blas", []))
     where = f"{machine['processor']}, {machine['cores']} cores; Python {own.get('python')}"
     return f"Measured on {machine['from'][:10]}: {where}, {packages}; {blas}."
