@@ -27,6 +27,7 @@ from itssl.arrays import Samples
 from itssl.estimate import EstimateWarning
 from itssl.estimators.standardization import standardized
 from itssl.kernels.linalg import column_std, whitening
+from itssl.kernels.threads import in_order
 
 CEILING_ZONE = float(np.log(5))
 ATOM_SHARE = 0.01
@@ -35,6 +36,7 @@ _COLLISIONS = 4e-8  # of float32 numbers from a smooth law about n · 2e-8 share
 _INTEGER_EVIDENCE = 20  # bits: a law with a density passes for integers in one sample of a million
 _FLOAT32_ROUNDINGS = 16.0  # linear layers of up to 512 inputs and 600 outputs, means up to 100 deviations: at most 3.2
 _COLUMNS = 8
+_MANY = 2**18  # numbers that take longer to sort than threads to start
 _MOST_BLUR = 1e-4  # directions that correlate by less than 1 − 1e-8 are told apart, however rough x and y are
 
 
@@ -274,13 +276,17 @@ def small_sample_warnings(standard_error: float, value: float, n: int) -> tuple[
 def by_columns(work: Callable[[np.ndarray], np.ndarray], x: Samples) -> np.ndarray:
     """work(columns) for a few columns at a time, each in one piece of memory as a row, and the answers in one array.
 
-    Sorting columns where they lie would read the whole array for each.
+    Sorting columns where they lie would read the whole array for each. Large arrays are worked on by all cores.
 
     >>> by_columns(lambda columns: columns.max(axis=1), np.array([[1.0, 5.0], [2.0, 3.0]]))
     array([2., 5.])
     """
+
+    def few(start: int) -> np.ndarray:
+        return work(np.array(x[:, start : start + _COLUMNS].T, order="C"))
+
     starts = range(0, x.shape[1], _COLUMNS)
-    return np.concatenate([work(np.array(x[:, j : j + _COLUMNS].T, order="C")) for j in starts], axis=-1)
+    return np.concatenate(list(in_order(few, starts) if x.size > _MANY else map(few, starts)), axis=-1)
 
 
 def _repeated(columns: np.ndarray) -> np.ndarray:
