@@ -85,6 +85,12 @@ def test_kind_device_and_gradients():
         assert (distances.dtype, rows.dtype, distances.requires_grad) == (torch.float64, torch.int64, False)
     x = x.astype(float)
     assert_same(brute_neighbors(a, 3), brute_neighbors(x, 3), x, x)
+
+
+def test_autocast_does_not_reach_the_products():
+    """Products in bfloat16, of eight bits, would list wrong rows, and certify them."""
+    x = stream(0, "autocast").normal(size=(800, 3))
+    a = torch.from_numpy(x)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert_same(tensor_neighbors(a, a, 3, True, 2**20), brute_neighbors(x, 3), x, x)
 
