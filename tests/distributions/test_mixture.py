@@ -19,14 +19,20 @@ PLANE = GaussianMixture(
 )
 
 
-@pytest.mark.parametrize("mixture", [LINE, PLANE])
+def scaled_plane(widths):
+    """PLANE's weights and means with diagonal covariances."""
+    return GaussianMixture(PLANE.weights, PLANE.means, np.array(widths)[:, :, None] * np.eye(2))
+
+
+ISOTROPIC, DIAGONAL = scaled_plane([[1, 1], [0.2, 0.2], [3, 3]]), scaled_plane([[1, 2], [0.2, 0.5], [3, 1]])
+
+
+@pytest.mark.parametrize("mixture", [LINE, PLANE, ISOTROPIC, DIAGONAL])
 def test_density_equals_the_definition(mixture):
     x = mixture.sample(200, stream(0, "density"))
-    parts = [
-        w * multivariate_normal(m, c).pdf(x)
-        for w, m, c in zip(mixture.weights, mixture.means, mixture.covs, strict=True)
-    ]
-    np.testing.assert_allclose(mixture.log_density(x), np.log(np.sum(parts, axis=0)), atol=1e3 * EPS)
+    parts = np.stack([multivariate_normal(m, c).logpdf(x) for m, c in zip(mixture.means, mixture.covs, strict=True)], 1)
+    np.testing.assert_allclose(mixture.component_log_densities(x), parts, rtol=1e3 * EPS, atol=1e3 * EPS)
+    np.testing.assert_allclose(mixture.log_density(x), np.log(np.exp(parts) @ mixture.weights), atol=1e3 * EPS)
 
 
 def test_entropy_on_the_line_equals_adaptive_quadrature():
