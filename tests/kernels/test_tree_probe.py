@@ -50,6 +50,44 @@ def test_the_count_is_that_of_a_real_tree(law, d, p):
     assert 1 / 2.5 < rows_examined(x, 4, p) / read_twin(x, 4, p) < 2.5
 
 
+def shares_twin(cell, low, high, queries, radius, p, depth):
+    """Level by level, (cells within reach, cells) of the cells into which this one is cut at medians."""
+    away = np.linalg.norm(np.maximum(np.maximum(low - queries, queries - high), 0), ord=p, axis=1)
+    levels = [((away <= radius).mean(), 1)]
+    if depth:
+        column, half = np.ptp(cell, axis=0).argmax(), len(cell) // 2
+        cell = cell[np.argsort(cell[:, column])]
+        cut_high, cut_low = high.copy(), low.copy()
+        cut_high[column] = cut_low[column] = cell[half, column]
+        parts = ((cell[:half], low, cut_high), (cell[half:], cut_low, high))
+        below = [shares_twin(*part, queries, radius, p, depth - 1) for part in parts]
+        levels += [(a[0] + b[0], a[1] + b[1]) for a, b in zip(*below, strict=True)]
+    return levels
+
+
+@pytest.mark.parametrize("p", [1.0, 2.0, np.inf])
+@pytest.mark.parametrize("d", [2, 12])
+def test_shares_are_those_of_the_cells_of_a_tree_of_medians(d, p):
+    x = cloud(stream(0, "shares", d), 256, d)
+    queries, radius = x[::16], np.linspace(0.1, 3, 16)
+    infinite = np.full(d, np.inf)
+    twin = shares_twin(x, -infinite, infinite, queries, radius, p, 4)
+    np.testing.assert_allclose(kernel._shares(x, queries, radius, p), [reached / cells for reached, cells in twin])
+
+
+@pytest.mark.parametrize("p", [1.0, 2.0, np.inf])
+@pytest.mark.parametrize("k", [1, 4, 40])
+def test_radii_are_about_the_distances_to_the_kth_neighbors(k, p):
+    """For few queries two of k + 1 rows are in one of 64 (k + 1) groups, and count as one; 1000 from the origin."""
+    x = 1000 + cloud(stream(0, "radii", k), 3000, 6)
+    radii = kernel._radii(x[:16], x, x.mean(axis=0), k, p)
+    away = np.sort(np.linalg.norm(x[:16, None] - x, ord=p, axis=2), axis=1)
+    within = radii / away[:, k] > 1 - 1e-9
+    assert within.all()
+    assert (radii <= away[:, k] * (1 + 1e-9)).sum() >= 8
+    assert (radii <= away[:, k + 4] * (1 + 1e-9)).all()
+
+
 @pytest.mark.parametrize("metric", [1.0, 2.0, np.inf])
 def test_the_same_rows_give_the_same_answer(metric):
     x = cloud(stream(0, "again"), 3000, 9)
