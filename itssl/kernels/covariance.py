@@ -108,9 +108,11 @@ def _moments(x: Float[np.ndarray, "n d"], unit: Float[np.ndarray, " d"] | None) 
     n, d = x.shape
     near = _mean(x[: chunk_rows(d)])
     with np.errstate(over="ignore", invalid="ignore"):  # moments() looks at the result
-        counts, means, scatter = _products(x, near, unit, about_near=False)
-        offset = means[0]
-        if len(means) > 1:
+        if n <= chunk_rows(d):
+            offset, chunk = _centered(x, near, unit)
+            scatter = _square(chunk)
+        else:
+            counts, means, scatter = _products(x, near, unit, about_near=False)
             offset = np.average(means, axis=0, weights=counts)
             between = (np.array(means) - offset) * np.sqrt(counts)[:, None]
             scatter += between.T @ between
@@ -124,20 +126,16 @@ def _products(
 ) -> tuple[list[int], list[Float[np.ndarray, " d"]], Float[np.ndarray, "d d"]]:  # fmt: skip
     """Rows and mean of each chunk of y = (x − near)/unit, and Σ yyᵀ: about ``near``, or about the mean of each chunk.
 
-    A product of a matrix with itself is symmetric: BLAS computes one half, which numpy mirrors. Rows of the results are
-    64 bytes longer than d numbers; else, for d a power of two, what is mirrored would all have to go through the same
-    few lines of the cache, which took half as long as the product. Chunks go to all cores, and are added in their
-    order: many small products are too small for BLAS to share each among threads.
+    Chunks go to all cores, and are added in their order: each is too small for BLAS to share among threads.
     """
-    (n, d), rows = x.shape, chunk_rows(x.shape[1])
+    n, rows = len(x), chunk_rows(x.shape[1])
 
     def work(start: int) -> tuple[int, Float[np.ndarray, " d"], Float[np.ndarray, "d d"]]:
         with np.errstate(over="ignore", invalid="ignore"):
             mean, chunk = _centered(x[start : start + rows], near, unit)
             if about_near:
                 chunk += mean
-            product = np.empty((d, d + 8))[:, :d]
-            return len(chunk), mean, np.matmul(chunk.T, chunk, out=product)
+            return len(chunk), mean, _square(chunk)
 
     counts, means, total = [], [], np.zeros((0, 0))
     starts = range(0, n, rows)
@@ -146,6 +144,16 @@ def _products(
         counts.append(count)
         means.append(mean)
     return counts, means, total
+
+
+def _square(chunk: Float[np.ndarray, "m d"]) -> Float[np.ndarray, "d d"]:
+    """chunkᵀ chunk, of which BLAS computes one half and numpy mirrors it.
+
+    Rows of the result are 64 bytes longer than d numbers. Else, for d a power of two, what is mirrored would all have
+    to go through the same few lines of the cache, which took half as long as the product.
+    """
+    d = chunk.shape[1]
+    return np.matmul(chunk.T, chunk, out=np.empty((d, d + 8))[:, :d])
 
 
 def _centered(
