@@ -31,7 +31,7 @@ from itssl.kernels.linalg import LOG_2PI
 from itssl.kernels.threads import Scratch, in_order
 
 _COMPONENTS = 256  # of a tile at most
-_CELLS = 3 * 2**15  # numbers of a tile and of the factors of its points, which stay in the second-level cache
+_CELLS = 3 * 2**16  # numbers of a tile and of the factors of its points; in half as many, calls would weigh more
 _POINTS = 1024  # of a strip, which shares factors that are not kept
 _KEPT = 2**20  # numbers of factors that are kept from strip to strip
 _SMALLEST_EXPONENT = -700.0  # below it exp is subnormal: slow, and of no weight
