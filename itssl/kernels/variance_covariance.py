@@ -3,6 +3,7 @@
 from functools import cache
 from typing import Any, NamedTuple
 
+import numpy as np
 from jaxtyping import Float
 
 from itssl.arrays import is_torch
@@ -41,7 +42,7 @@ def variance_covariance(z: Float[Any, "n d"], gamma: float, eps: float) -> Sprea
     """
     if is_torch(z):
         return Spread(*_differentiable().apply(gamma, eps, z))
-    return Spread(*_forward(z, gamma, eps)[:2])
+    return Spread(*_forward(np, z, gamma, eps)[:2])
 
 
 def paired_variance_covariance(
@@ -60,11 +61,11 @@ def paired_variance_covariance(
         if z_a.dtype != z_b.dtype:
             z_a, z_b = z_a.double(), z_b.double()
         return PairedSpread(*_differentiable().apply(gamma, eps, z_a, z_b))
-    of_a, of_b = (_forward(z, gamma, eps) for z in (z_a, z_b))
+    of_a, of_b = (_forward(np, z, gamma, eps) for z in (z_a, z_b))
     return PairedSpread(((z_a - z_b) ** 2).sum(), of_a[0] + of_b[0], of_a[1] + of_b[1])
 
 
-def _forward(z: Any, gamma: float, eps: float) -> tuple[Any, ...]:
+def _forward(xp: Any, z: Any, gamma: float, eps: float) -> tuple[Any, ...]:
     n, d = z.shape
     centered = z - z.mean(0)
     if d <= n:
@@ -75,11 +76,11 @@ def _forward(z: Any, gamma: float, eps: float) -> tuple[Any, ...]:
     else:
         gram = centered @ centered.T
         variances = (centered * centered).sum(0) / (n - 1)
-    flat, std = gram.reshape(-1), (variances + eps) ** 0.5
+    flat, std = gram.reshape(-1), xp.sqrt(variances + eps)
     energy = flat @ flat / (n - 1) ** 2
     if d > n:
         energy = energy - variances @ variances
-    return (gamma - std).clip(0).mean(), energy, centered, variances, std, gram
+    return abs((std - gamma).clip(None, 0).mean()), energy, centered, variances, std, gram
 
 
 @cache
@@ -108,7 +109,7 @@ def _differentiable() -> Any:
         @staticmethod
         def forward(ctx: Any, gamma: float, eps: float, *views: torch.Tensor) -> tuple[torch.Tensor, ...]:
             """(hinge, energy) of one view; (squared distance, hinges, energies) of two."""
-            hinges, energies, *kept = zip(*(_forward(z, gamma, eps) for z in views), strict=True)
+            hinges, energies, *kept = zip(*(_forward(torch, z, gamma, eps) for z in views), strict=True)
             ctx.gamma, ctx.views = gamma, len(views)
             if len(views) == 1:
                 ctx.save_for_backward(*views, *(k for of in kept for k in of))
@@ -144,9 +145,8 @@ def _gradient(
     """The gradient of hinge and energy, added to ``start`` unless that is None."""
     of_hinge, of_energy = upstream
     n, d = centered.shape
-    active = (std < gamma).to(std)
     # std is 0 only where ε = 0 and the column is constant; its rows are 0 there, and so is the gradient.
-    column = -of_hinge * xp.where(std > 0, active / std, xp.zeros_like(std)) / (d * (n - 1))
+    column = xp.where((std > 0) & (std < gamma), 1 / std, 0.0) * (of_hinge / (d * (1 - n)))
     factor = 4 * of_energy / (n - 1) ** 2
     gram = factor * gram
     if d <= n:  # gram has no diagonal
