@@ -271,6 +271,7 @@ def log_sums(x: Samples, terms: Terms, spread: Float[np.ndarray, "n d"] | None =
     scratch = Scratch()
 
     def work(rows: slice) -> np.ndarray:
+        """Of a strip: the largest exponent met so far and the sum relative to it."""
         points = terms.points(x[rows], None if spread is None else spread[rows], scratch)
         top, total = np.full(len(points.x), -np.inf), np.zeros(len(points.x))
         for part, run, tile in _tiles(terms, points, top, scratch):

@@ -124,6 +124,7 @@ class _Rows:
 
     @classmethod
     def of(cls, z: Samples, std: float, w: Float[np.ndarray, "2 n"]) -> "_Rows":
+        """In leaves of a k-d tree where tiles may be out of reach, with all factors kept where they are few."""
         (n, d), middle = z.shape, z.mean(axis=0)
         with np.errstate(divide="ignore"):
             first, second = np.log(2 * n / _EPS) + np.log(w.max(axis=1)) - np.log(w.min(axis=1))
