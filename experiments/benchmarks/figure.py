@@ -14,7 +14,7 @@ def draw(rows: list[Cell]) -> Any:
     """Left: seconds of a call against N with the fitted exponents. Right: memory over the data of itssl's."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(11, 4.5), layout="constrained")
+    figure = Figure(figsize=(11, 5.5), layout="constrained")
     left, right = figure.subplots(1, 2)
     lines = series(rows)
     colors = dict(zip(dict.fromkeys(name for name, _ in lines), COLORS * len(lines), strict=False))
@@ -32,5 +32,5 @@ def draw(rows: list[Cell]) -> Any:
     for axes in (left, right):
         axes.set_xlabel("N")
         axes.spines[["top", "right"]].set_visible(False)
-        axes.legend(frameon=False, fontsize=7)
+        axes.legend(frameon=False, fontsize=7, loc="lower left", bbox_to_anchor=(0, 1))
     return figure

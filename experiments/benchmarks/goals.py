@@ -96,7 +96,7 @@ def _judged(goal: Goal, row: Cell) -> dict[str, Any]:
     judged = [goal.met(number) for t in goal.threads if (number := found[t][0]) is not None]
     return {
         "workload": title(row), "measure": goal.measure + (", others on one thread" if goal.peers_on_one else ""),
-        "against": " ".join(dict.fromkeys(name for _, name in found.values() if name)) or ", ".join(goal.against),
+        "against": " / ".join(dict.fromkeys(name for _, name in found.values() if name)) or ", ".join(goal.against),
         "goal": goal.limit, "threads": list(goal.threads),
         "measured": {str(t): number for t, (number, _) in found.items()}, "met": all(judged) if judged else None,
     }  # fmt: skip

@@ -57,17 +57,21 @@ def fastest(row: Cell) -> list[dict[str, Any] | None]:
 
 
 def goals_line(goals: list[dict[str, Any]]) -> str:
-    """How many goals are met, and which are not.
+    """How many goals are met, and by how much each of the others is missed.
 
     >>> goals_line([{"met": True}, {"met": None}])
     'Of 2 goals 1 met, 0 missed, 1 not measured.'
     """
     counts = [sum(goal["met"] is found for goal in goals) for found in (True, False, None)]
-    missed = [
-        f"{goal['workload']}: {goal['measure']} {goal['against']}".strip() for goal in goals if goal["met"] is False
-    ]
-    words = f"Of {len(goals)} goals {counts[0]} met, {counts[1]} missed, {counts[2]} not measured"
-    return words + (f". Missed: {'; '.join(missed)}." if missed else ".")
+    words = f"Of {len(goals)} goals {counts[0]} met, {counts[1]} missed, {counts[2]} not measured."
+    missed = [_missed(goal) for goal in goals if goal["met"] is False]
+    return words + (f" Missed, on one thread / on two: {'; '.join(missed)}." if missed else "")
+
+
+def _missed(goal: dict[str, Any]) -> str:
+    numbers = _both([_marked(goal, threads).replace("–", "") for threads in (1, 2)])
+    against = f" {goal['against']}" if goal["against"] else ""
+    return f"{goal['workload']}: {numbers} {goal['measure']}{against} ({goal['goal']})"
 
 
 def goals_table(goals: list[dict[str, Any]]) -> list[str]:

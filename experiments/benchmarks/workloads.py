@@ -29,8 +29,8 @@ def workloads() -> list[Cell]:
 
 
 def growth() -> list[Cell]:
-    """The same call at growing N: nearest neighbors by tree (d = 2, 3) and by brute force (d = 128), and pairs."""
-    tree = [{"kind": "knn", "n": n, "d": d, "law": "normal"} for d in (2, 3) for n in (10_000, 30_000, 100_000)]
+    """The same call at growing N: nearest neighbors of few columns (d ≤ 3) and by brute force (d = 128), and pairs."""
+    tree = [{"kind": "knn", "n": n, "d": d, "law": "normal"} for d in (1, 2, 3) for n in (10_000, 30_000, 100_000)]
     brute = [{"kind": "knn", "n": n, "d": 128, "law": "normal"} for n in (5_000, 10_000, 20_000, 40_000)]
     pairs = [{"kind": "pairs", "n": n, "d": 128, "var": 1.0} for n in (5_000, 10_000, 20_000)]
     return [{**cell, "growth": True} for cell in (*tree, *brute, *pairs)]
