@@ -1,6 +1,7 @@
 """Neighbors by a kd-tree, asked in the order of its leaves: each query finds in the cache what the last one read.
 
-At 10⁵ rows in the plane the queries so take half the time that they take in random order. Threads get contiguous parts.
+At 10⁵ rows in the plane the queries so take three quarters of the time that they take in random order; at 10⁴, which
+fit the cache, nine tenths. Threads get contiguous parts.
 """
 
 from typing import Any
