@@ -36,11 +36,15 @@ def in_order(work: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
 
 
 def cores() -> int:
-    """How many threads may work at a time.
+    """How many threads may work at a time; while products are limited by a call here, as many as before it.
 
     >>> cores() >= 1
     True
     """
+    return _products.available if _products.calls else _usable()
+
+
+def _usable() -> int:
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     allowed = max((library.num_threads for library in _libraries().lib_controllers), default=usable)
     return max(1, min(usable, allowed))
@@ -81,7 +85,7 @@ class _Products:
         """Yields the number of cores there are."""
         with self.lock:
             if not self.calls:
-                self.available, self.limit = cores(), _libraries().limit(limits=1)
+                self.available, self.limit = _usable(), _libraries().limit(limits=1)
             self.calls += 1
         try:
             yield self.available

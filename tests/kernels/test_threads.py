@@ -38,3 +38,9 @@ def test_limits_come_back_after_an_exception_and_after_calls_that_overlap():
 def test_a_limit_of_the_user_counts():
     with threadpool_limits(limits=1):
         assert cores() == 1
+
+
+def test_calls_that_overlap_know_how_many_cores_there_are():
+    """Memory is shared out among them: an inner call that saw one core would take it all for each of its threads."""
+    before = cores()
+    assert list(in_order(lambda _: cores(), range(3))) == [before] * 3
