@@ -28,7 +28,8 @@ def test_limits_come_back_after_an_exception_and_after_calls_that_overlap():
         list(in_order(lambda i: 1 / i, range(3)))
     assert threads_of_products() == before
     first, second = in_order(abs, range(3)), in_order(abs, range(3))
-    next(first), next(second)
+    next(first)
+    next(second)
     first.close()
     assert max(threads_of_products()) == 1
     second.close()
