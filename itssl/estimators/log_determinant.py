@@ -189,7 +189,8 @@ def _value_and_error(
         others[rows] = False
         group, m = moments(x[others]), len(rows)
         distance = np.sqrt(n / m * group.n) * (group.mean - whole.mean)
-        scatter = whole.scatter - group.scatter - distance[:, None] * distance
+        within = group.unit[:, None] * group.scatter * group.unit  # a constant column in the group changes its units
+        scatter = whole.scatter - within - distance[:, None] * distance
         if not (scatter.diagonal() > whole.scatter.diagonal() / 16).all():
             return of_rows(rows)
         return of_covariance(scatter / (m - 1))

@@ -30,6 +30,7 @@ _ROWS = 1024  # rows that are worked on together, as many as make the calls of n
 _SAMPLE = 512  # rows among which a first bound of the distances is found
 _TILE = 256  # of them at a time
 _NUMBERS = 2**16  # differences at a time
+_FEW = 256  # rows of which all pairs are measured: at 100, (2, 2) columns, 0.3 ms against 1.2
 _CELLS = 4  # of a grid for each number on a line
 _GROUP = 16  # columns whose smallest is looked at first
 _THREADED = 2**11  # rows from which threads pay for their start
@@ -49,6 +50,10 @@ def chebyshev_counts(
     array([1, 1, 2])
     """
     beyond = radius if edge == "strict" else np.nextafter(radius, np.inf)  # what is nearer than this is counted
+    if len(x) <= _FEW:
+        from scipy.spatial.distance import cdist
+
+        return np.count_nonzero(cdist(x, x, "chebyshev") < beyond[:, None], axis=1) - (beyond > 0)
     if x.shape[1] == 1:
         _, low, high = _window(x[:, 0], beyond)
         return high.astype(np.intp) - low - (beyond > 0)
@@ -312,6 +317,7 @@ class _Nearest:
         self.farthest = distances.max(axis=1)
 
     def add(self, i: Int[np.ndarray, " m"], j: Int[np.ndarray, " m"], distances: Float[np.ndarray, " m"]) -> None:
+        """Put pairs (i, j) at these distances among the nearest of i where they belong."""
         with self.lock:
             near = np.flatnonzero(distances < self.farthest.take(i))
             near = near[np.argsort(i[near], kind="stable")]

@@ -272,6 +272,7 @@ class CovarianceAccumulator:
         with np.errstate(divide="ignore", invalid="ignore"):
             lost = np.nanmax(self.n * offset**2 / scatter.diagonal(), initial=0.0)
         rounding = _rounding(self.n, len(offset)) * (1 + float(lost))
+        rounding += self.n * 2.0 ** -(_LOW + 1) / max(float(scatter.diagonal().min()), np.finfo(np.float64).tiny)
         return Moments(self.n, self.center + offset * self.unit, scatter, self.unit, rounding)
 
     @property

@@ -44,14 +44,16 @@ _EPS = float(np.finfo(float).eps)
 
 
 class Points(NamedTuple):
-    """Points of a strip: centered, the factors of their products, variances of their coordinates (zero if None)."""
+    """Points of a strip: as given, centered, the factors of their products, variances of coordinates (zero if None)."""
 
+    raw: Float[np.ndarray, "r d"]
     x: Float[np.ndarray, "r d"]
     factors: Float[np.ndarray, "r e"]
     spread: Float[np.ndarray, "r d"] | None
 
     def part(self, which: slice) -> "Points":
-        return Points(self.x[which], self.factors[which], None if self.spread is None else self.spread[which])
+        spread = None if self.spread is None else self.spread[which]
+        return Points(self.raw[which], self.x[which], self.factors[which], spread)
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +93,7 @@ class DiagonalTerms:
 
     @cached_property
     def _middle(self) -> Float[np.ndarray, " d"]:
-        return self.means.mean(axis=0)
+        return np.median(self.means, axis=0)  # one mean far away must not cost the others digits
 
     @cached_property
     def _kept(self) -> list[Float[np.ndarray, "c e"]] | None:
@@ -129,7 +131,7 @@ class DiagonalTerms:
                 np.square(z, out=squares)
             if spread is not None:
                 squares += spread.sum(axis=1, keepdims=True) if v < d else spread
-        return Points(z, factors, spread)
+        return Points(x, z, factors, spread)
 
     def fill(
         self, tile: np.ndarray, run: slice, factors: np.ndarray, points: Points, top: np.ndarray | None, _: Scratch
@@ -170,12 +172,12 @@ class DiagonalTerms:
 
     def _measure(self, tile: np.ndarray, run: slice, points: Points, rows: np.ndarray, columns: np.ndarray) -> None:
         """Write the exponents of these pairs, from differences cut at 1e140 deviations."""
-        means, constants = self.means[run] - self._middle, np.maximum(self.constants[run], _NO_WEIGHT)
+        means, constants = self.means[run], np.maximum(self.constants[run], _NO_WEIGHT)
         step = max(1, _DIFFERENCES // means.shape[1])
         for start in range(0, len(rows), step):
             j, i = rows[start : start + step], columns[start : start + step]
             variances = self.variances[run][j]
-            white = np.clip((points.x[i] - means[j]) / np.sqrt(variances), -_FAR, _FAR)
+            white = np.clip((points.raw[i] - means[j]) / np.sqrt(variances), -_FAR, _FAR)
             squares = np.einsum("ij,ij->i", white, white)
             if points.spread is not None:
                 squares += (points.spread[i] / variances).sum(axis=1)
@@ -208,7 +210,7 @@ class FullTerms:
 
     @cached_property
     def _middle(self) -> Float[np.ndarray, " d"]:
-        return self.means.mean(axis=0)
+        return np.median(self.means, axis=0)  # one mean far away must not cost the others digits
 
     @cached_property
     def _constants(self) -> Float[np.ndarray, "m 1"]:
@@ -234,7 +236,7 @@ class FullTerms:
         factors = scratch.array("points", len(x), 1 + x.shape[1])
         factors[:, 0] = 1
         np.subtract(x, self._middle, out=factors[:, 1:])
-        return Points(factors[:, 1:], factors, spread)
+        return Points(x, factors[:, 1:], factors, spread)
 
     def factors(self, number: int) -> list[Float[np.ndarray, "w e"]]:
         """What the products need of the components of a run."""

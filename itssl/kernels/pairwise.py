@@ -125,7 +125,7 @@ class _Rows:
     @classmethod
     def of(cls, z: Samples, std: float, w: Float[np.ndarray, "2 n"]) -> "_Rows":
         """In leaves of a k-d tree where tiles may be out of reach, with all factors kept where they are few."""
-        (n, d), middle = z.shape, z.mean(axis=0)
+        (n, d), middle = z.shape, np.median(z[:: max(1, len(z) // 256)], axis=0)  # far rows must not move it
         with np.errstate(divide="ignore"):
             first, second = np.log(2 * n / _EPS) + np.log(w.max(axis=1)) - np.log(w.min(axis=1))
         reach = max(float(first), float(second) / 4)
@@ -148,13 +148,16 @@ class _Rows:
         if self.kept is not None:
             return self.kept[start:stop]
         found, d = out[: stop - start], self.z.shape[1]
-        z = self.z[start:stop] if self.order is None else self.z[self.order[start:stop]]
-        b = np.subtract(z, self.middle, out=found[:, :d])
+        b = np.subtract(self.raw(slice(start, stop)), self.middle, out=found[:, :d])
         b /= self.std
         with np.errstate(over="ignore"):
             np.negative(np.einsum("ij,ij->i", b, b), out=found[:, d])
         found[:, d + 1] = 1
         return found
+
+    def raw(self, some: slice) -> Float[np.ndarray, "r d"]:
+        """These rows as they were given."""
+        return self.z[some] if self.order is None else self.z[self.order[some]]
 
     def tiles(self, start: int, stop: int) -> Iterator[tuple[int, list[int]]]:
         """Starts of column tiles, each with those of row tiles from start to stop on or above the diagonal in reach."""
@@ -201,7 +204,7 @@ def _strip(
             tile = scratch.array("tile", a.stop - a.start, len(theirs))
             with np.errstate(over="ignore", invalid="ignore"):
                 np.matmul(left[local], theirs.T, out=tile)
-            _sharpen(tile, mine[local], theirs, rows.reach)
+            _sharpen(tile, mine[local], theirs, rows, a, b)
             lowest = tile.min()
             if lowest < -reach and tile.max() < -reach:
                 continue
@@ -219,7 +222,7 @@ def _strip(
     return own, others
 
 
-def _sharpen(tile: np.ndarray, mine: np.ndarray, theirs: np.ndarray, reach: float) -> None:
+def _sharpen(tile: np.ndarray, mine: np.ndarray, theirs: np.ndarray, rows: _Rows, i: slice, j: slice) -> None:
     """Where the rounding of −‖a − b‖² may be seen: from centered rows and, where it still may, from differences."""
     d = mine.shape[1] - 2
     size = -float(mine[:, d].min() + theirs[:, d].min())
@@ -241,17 +244,23 @@ def _sharpen(tile: np.ndarray, mine: np.ndarray, theirs: np.ndarray, reach: floa
         tile[:], limit = 0.0, 0.0  # squares overflow: all from differences
     else:
         # Of exponents as large as the squares the product is as good as the differences.
-        limit = min(reach + min(0.0, float(np.log(rounding))), _LARGEST_EXPONENT / 4, size / 8) + rounding
+        limit = min(rows.reach + min(0.0, float(np.log(rounding))), _LARGEST_EXPONENT / 4, size / 8) + rounding
     near = np.nonzero(tile >= -limit)
-    _measure(a, b, tile, near[0], near[1], sign=-1)
+    _measure(rows.raw(i), rows.raw(j), tile, near[0], near[1], std=rows.std, sign=-1)
 
 
 def _measure(
-    a: np.ndarray, b: np.ndarray, out: np.ndarray, rows: np.ndarray, columns: np.ndarray, sign: int = 1
+    a: np.ndarray,
+    b: np.ndarray,
+    out: np.ndarray,
+    rows: np.ndarray,
+    columns: np.ndarray,
+    std: float = 1.0,
+    sign: int = 1,
 ) -> None:
-    """Write ±‖a_i − b_j‖² of these pairs, from differences cut at 1e140."""
+    """Write ±‖(a_i − b_j)/std‖² of these pairs, from differences cut at 1e140."""
     step = max(1, _DIFFERENCES // a.shape[1])
     for start in range(0, len(rows), step):
         i, j = rows[start : start + step], columns[start : start + step]
-        difference = np.clip(a[i] - b[j], -_FAR, _FAR)
+        difference = np.clip((a[i] - b[j]) / std, -_FAR, _FAR)
         out[i, j] = sign * np.einsum("ij,ij->i", difference, difference)

@@ -2,11 +2,13 @@
 
 import math
 import os
+import sys
 import threading
+from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import cache
+from functools import lru_cache
 from typing import Any, TypeVar
 
 import numpy as np
@@ -26,21 +28,33 @@ def in_order(work: Callable[[T], R], items: Sequence[T]) -> Generator[R, None, N
     >>> list(in_order(lambda i: i**2, range(4)))
     [0, 1, 4, 9]
     """
-    with _products.of_one_thread() as available:
-        threads = min(available, len(items))
+    with _products.of_one_thread():
+        threads = min(cores(), len(items))
         if threads <= 1:
             yield from map(work, items)
             return
-        with ThreadPoolExecutor(threads) as pool:
-            yield from pool.map(work, items)
+        waiting: deque[Future[R]] = deque()  # two for each thread, so that answers nobody took yet are few
+        with ThreadPoolExecutor(threads, initializer=_at_work) as pool:
+            try:
+                for item in items:
+                    waiting.append(pool.submit(work, item))
+                    if len(waiting) >= 2 * threads:
+                        yield waiting.popleft().result()
+                while waiting:
+                    yield waiting.popleft().result()
+            finally:
+                for future in waiting:
+                    future.cancel()
 
 
 def cores() -> int:
-    """How many threads may work at a time; while products are limited by a call here, as many as before it.
+    """How many threads may work at a time: what products may have, or had before a call here; 1 within its threads.
 
     >>> cores() >= 1
     True
     """
+    if getattr(_local, "at_work", False):
+        return 1
     return _products.available if _products.calls else _usable()
 
 
@@ -65,9 +79,13 @@ class Scratch(threading.local):
         return self.__dict__[name][:size].reshape(shape)
 
 
-@cache
 def _libraries() -> Any:
-    """The libraries of matrix products, looked for once: that takes a millisecond."""
+    """The libraries of matrix products; looked for again, which takes a millisecond, after modules were loaded."""
+    return _libraries_among(len(sys.modules))
+
+
+@lru_cache(maxsize=1)
+def _libraries_among(_: int) -> Any:
     from threadpoolctl import ThreadpoolController
 
     return ThreadpoolController().select(user_api="blas")
@@ -81,19 +99,33 @@ class _Products:
         self.limit: Any = None
 
     @contextmanager
-    def of_one_thread(self) -> Iterator[int]:
-        """Yields the number of cores there are."""
+    def of_one_thread(self) -> Iterator[None]:
+        """While any call is inside, products have one thread."""
         with self.lock:
             if not self.calls:
                 self.available, self.limit = _usable(), _libraries().limit(limits=1)
             self.calls += 1
         try:
-            yield self.available
+            yield
         finally:
             with self.lock:
                 self.calls -= 1
                 if not self.calls:
                     self.limit.restore_original_limits()
 
+    def forget(self) -> None:
+        """In a child of a fork none of the calls goes on."""
+        self.lock = threading.Lock()
+        if self.calls:
+            self.calls = 0
+            self.limit.restore_original_limits()
+
 
 _products = _Products()
+_local = threading.local()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_products.forget)
+
+
+def _at_work() -> None:
+    _local.at_work = True

@@ -109,7 +109,8 @@ def _differentiable() -> Any:
         @staticmethod
         def forward(ctx: Any, gamma: float, eps: float, *views: torch.Tensor) -> tuple[torch.Tensor, ...]:
             """(hinge, energy) of one view; (squared distance, hinges, energies) of two."""
-            hinges, energies, *kept = zip(*(_forward(torch, z, gamma, eps) for z in views), strict=True)
+            with torch.autocast(views[0].device.type, enabled=False):
+                hinges, energies, *kept = zip(*(_forward(torch, z, gamma, eps) for z in views), strict=True)
             ctx.gamma, ctx.views = gamma, len(views)
             if len(views) == 1:
                 ctx.save_for_backward(*views, *(k for of in kept for k in of))
@@ -125,7 +126,7 @@ def _differentiable() -> Any:
             views, *kept = (saved[i * m : (i + 1) * m] for i in range(5))
             start: Any = None
             gradients: list[Any] = []
-            with torch.no_grad():
+            with torch.no_grad(), torch.autocast(views[0].device.type, enabled=False):
                 if m == 2:
                     start = saved[-1] * (2 * upstream[0])
                 for i, of in enumerate(zip(*kept, strict=True)):

@@ -11,10 +11,12 @@ from itssl.arrays import SampleError, stream
 from itssl.choices import ParameterError
 from itssl.distributions.gaussian import Gaussian
 from itssl.estimate import Bias
+from itssl.estimators import log_determinant as module
 from itssl.estimators.error_bars import jackknife_standard_error
 from itssl.estimators.gaussian_plugin import log_determinant_bias
 from itssl.estimators.log_determinant import LogDet, logdet_capacity
 from itssl.estimators.standardization import canonical_order, in_units_of_its_own
+from itssl.kernels.covariance import moments
 from itssl.testing.strategies import samples
 
 EPS = np.finfo(float).eps
@@ -206,3 +208,13 @@ def test_large_samples_of_any_kind(offset):
     found = logdet_entropy(single)
     assert found.dtype == np.float32
     assert found == pytest.approx(np.float32(logdet_entropy(single.astype(float))), rel=1e-6)
+
+
+def test_groups_with_a_constant_column_are_left_out_in_the_units_of_the_others(monkeypatch):
+    """A column that is nearly always 0 is constant in most groups of the jackknife, and has units of its own there."""
+    rng = stream(0, "sparse")
+    x = rng.normal(size=(400, 3)) * [8.0, 8.0, 1.0]
+    x[:, 2] = 5 * (rng.random(400) < 0.02)
+    found = LogDet(beta=100.0).entropy(x).standard_error
+    monkeypatch.setattr(module, "moments", lambda x: moments(x)._replace(unit=np.full(3, 2.0)))  # then by rows
+    assert found == pytest.approx(LogDet(beta=100.0).entropy(x).standard_error, rel=1e-9)

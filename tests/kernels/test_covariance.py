@@ -206,3 +206,15 @@ def test_constant_rows_to_start_from():
     start = CovarianceAccumulator.around(np.array([[2.0, 0.0], [2.0, 0.0]]))
     x = draws(50, 2) + np.array([2.0, 0.0])
     np.testing.assert_allclose(start.updated(x).covariance, np.cov(x, rowvar=False), rtol=1e4 * EPS)
+
+
+def test_units_far_too_wide_are_seen_in_the_rounding():
+    """Sums are kept to 2⁻⁶² squared units: with units of 10⁹ deviations the digits of the scatter are gone."""
+    rng = stream(0, "wide units")
+    total = CovarianceAccumulator.around(1e9 * rng.normal(size=(50, 2)))
+    rows = rng.normal(size=(200, 2))
+    for row in rows:
+        total = total.updated(row[None])
+    found = total.moments
+    lost = np.abs(found.covariance.diagonal() / rows.var(axis=0, ddof=1) - 1).max()
+    assert found.rounding > lost > 1e-6

@@ -148,3 +148,12 @@ def test_distances_whose_squares_overflow():
     near, far = log_kernel_sums(np.array([[0.0], [1e200]]), z, np.zeros(6))
     assert near == pytest.approx(np.log(1 + np.exp(-0.5)), rel=1e-14)
     assert far == pytest.approx(np.log(2), rel=1e-14)
+
+
+@pytest.mark.parametrize("far", [1e8, 1e12, 1e15])
+def test_one_row_far_away_costs_the_others_no_digits(far):
+    z = np.r_[stream(0, "far").normal(size=(40, 3)), np.full((1, 3), far)]
+    first, second = kernel_sums(z, 1.0)
+    difference = ((z[:, None] - z) ** 2).sum(axis=2)
+    np.testing.assert_allclose(first, np.exp(-difference / 8).sum(axis=1), rtol=1e-11)
+    np.testing.assert_allclose(second, np.exp(-difference / 2).sum(axis=1), rtol=1e-11)
