@@ -162,10 +162,10 @@ def test_the_input_is_not_touched(n, d):
 @pytest.mark.parametrize("shape", [(12, 5), (5, 12)])
 def test_autocast_does_not_reach_the_products(shape):
     z = [torch.from_numpy(a).requires_grad_() for a in stream(0, "autocast").normal(size=(2, *shape))]
-    plain = paired_variance_covariance(*z, 1.0, 1e-4)
+    plain = paired_variance_covariance(z[0], z[1], 1.0, 1e-4)
     expected = torch.autograd.grad(torch.stack(plain).sum(), z)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        found = paired_variance_covariance(*z, 1.0, 1e-4)
+        found = paired_variance_covariance(z[0], z[1], 1.0, 1e-4)
         gradients = torch.autograd.grad(torch.stack(found).sum(), z)
     for one, other in zip((*found, *gradients), (*plain, *expected), strict=True):
         torch.testing.assert_close(one, other, rtol=0, atol=0)
