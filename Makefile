@@ -6,7 +6,7 @@ JOBS ?= 2
 # One thread a worker: two workers with two threads each would fight for two cores.
 PYTEST := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS)
 
-.PHONY: venv verify test test-all mutants lint clean
+.PHONY: venv verify test test-all mutants bench lint clean
 
 venv: $(VENV)/.installed
 
@@ -27,6 +27,10 @@ test-all: venv
 # Would the tests notice an error? Each planted one is tried in a copy; fails if one survives.
 mutants: venv
 	$(BIN)/python -m experiments.mutants.run --jobs $(JOBS)
+
+# How fast, beside other packages and the hardware's limit? About fifteen minutes of an idle machine.
+bench: venv
+	$(BIN)/python -m experiments.benchmarks.run
 
 lint: venv
 	$(BIN)/ruff check .

@@ -10,7 +10,8 @@ ROOT = Path(__file__).parent.parent
 
 def tables() -> dict[str, list[str]]:
     """Name of a table → its lines in Markdown."""
-    measured = {name: _findings(name)["table"] for name in ("which_estimator", "network_truth", "probe_table")}
+    names = ("which_estimator", "network_truth", "probe_table", "benchmarks")
+    measured = {name: _findings(name)["table"] for name in names}
     return measured | {"methods": _methods(), "coverage": _coverage()}
 
 

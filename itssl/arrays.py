@@ -182,9 +182,16 @@ def as_matrix(z: Any, *, name: str = "z") -> tuple[ModuleType, Any]:
         z = z.float()  # half precision: its linear algebra does not exist
     if z.ndim != 2 or z.shape[0] < 2 or z.shape[1] < 1:
         raise SampleError(f"{name}: expected shape (n, d) with n >= 2, got {tuple(z.shape)}; reshape to one row a draw")
-    if not bool(xp.isfinite(z).all()):
+    if not _all_finite(xp, z):
         raise SampleError(f"{name}: expected finite values, got NaN or infinite ones; check the step that made {name}")
     return xp, z
+
+
+def _all_finite(xp: ModuleType, z: Any) -> bool:
+    """A sum is finite only if all its terms are, and far cheaper than a look at each; a large one may overflow."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        total = (z if xp is np else z.detach()).sum()
+    return bool(xp.isfinite(total)) or bool(xp.isfinite(z).all())
 
 
 def as_matching_matrices(a: Any, b: Any, *, names: tuple[str, str] = ("z_a", "z_b")) -> tuple[ModuleType, Any, Any]:

@@ -69,6 +69,7 @@ TABLE: dict[str, list] = {  # functions of arrays of shape (n, d), or (n, n) und
         lambda a, b, kernel=kernel: F("pairdist_term")(a, b, noise_var=0.7, kernel=kernel)
         for kernel in ("bhattacharyya", "kl")
     ],
+    "paired_variance_covariance": [lambda a, b: F("paired_variance_covariance")(a, b, 1.0, 1e-4)],
     "pairwise_entropy_bounds": [lambda z: F("pairwise_entropy_bounds")(z, var=0.7)],
     "variance_covariance": [lambda z: F("variance_covariance")(z, 1.0, 1e-4)],
     "variance_term": [F("variance_term")],

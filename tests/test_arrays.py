@@ -141,6 +141,19 @@ def test_seed_is_a_natural_number(seed):
         stream(seed)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_as_matrix_is_not_misled_by_sums(dtype):
+    """Finite numbers whose sum is not; and infinite ones that cancel."""
+    z = np.full((4, 3), np.finfo(dtype).max)
+    for kind in (np.asarray, torch.tensor):
+        assert as_matrix(kind(z))[1].shape == (4, 3)
+        for bad in (np.inf, -np.inf, np.nan):
+            worse = np.zeros((4, 3), dtype=dtype)
+            worse[1, 2], worse[2, 0] = bad, -bad
+            with pytest.raises(SampleError, match="z: expected finite values"):
+                as_matrix(kind(worse))
+
+
 def test_as_matrix_refuses_masks_and_widens_what_linear_algebra_lacks():
     z = np.arange(6.0).reshape(3, 2)
     with pytest.raises(SampleTypeError, match="masked"):

@@ -18,8 +18,14 @@ def run(folder, out, *options):
     )  # fmt: skip
 
 
-LONG = {"output_law", "network_truth", "mutants", "stability", "correspondence", "entropy_during_training"}
+LONG = {
+    "output_law", "network_truth", "mutants", "stability", "correspondence", "entropy_during_training", "benchmarks"
+}  # fmt: skip
 """Some ten seconds each and more, even so."""
+
+
+OPTIONS = {"benchmarks": ["--no-peers"]}
+"""Tests install nothing."""
 
 
 @pytest.mark.parametrize(
@@ -28,7 +34,7 @@ LONG = {"output_law", "network_truth", "mutants", "stability", "correspondence",
     ids=lambda p: p.name,
 )
 def test_quick_run(folder, tmp_path):
-    done = run(folder, tmp_path)
+    done = run(folder, tmp_path, *OPTIONS.get(folder.name, []))
     assert done.returncode == 0, done.stderr
     written = json.loads((tmp_path / "findings.json").read_text())
     assert written["quick"] is True

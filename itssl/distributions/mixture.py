@@ -11,7 +11,7 @@ from itssl.arrays import Samples, stream
 from itssl.distributions.gaussian import Gaussian, LawError
 from itssl.distributions.law import monte_carlo_entropy
 from itssl.estimate import Bias, Estimate
-from itssl.kernels.linalg import LOG_2PI
+from itssl.kernels.mixture_density import DiagonalTerms, FullTerms, Terms, log_densities, log_sums
 
 _REACH = 9.0  # standard deviations of the quadrature; N(0, 1) has mass 2e-19 beyond
 
@@ -66,10 +66,6 @@ class GaussianMixture:
         return np.linalg.cholesky(self.covs)
 
     @cached_property
-    def _whiteners(self) -> Float[np.ndarray, "m d d"]:
-        return np.linalg.inv(self._factors).transpose(0, 2, 1)
-
-    @cached_property
     def mean(self) -> Float[np.ndarray, " d"]:
         """Σ_c w_c μ_c."""
         return self.weights @ self.means
@@ -96,20 +92,20 @@ class GaussianMixture:
 
     def component_log_densities(self, x: Samples) -> Float[np.ndarray, "n m"]:
         """log N(x; μ_c, Σ_c) for each row and component."""
-        white = x @ self._whiteners - self.means[:, None] @ self._whiteners
-        log_det = np.array([c.log_det for c in self.components])
-        return -0.5 * (np.einsum("mnd,mnd->nm", white, white) + log_det + self.dim * LOG_2PI)
+        return log_densities(x, self._terms) - np.log(self.weights)
 
     def log_density(self, x: Samples) -> Float[np.ndarray, " n"]:
-        """log Σ_c w_c N(x; μ_c, Σ_c) for each row of x, in chunks of at most 2²² coordinates."""
-        from scipy.special import logsumexp
+        """log Σ_c w_c N(x; μ_c, Σ_c) for each row of x, in tiles; isotropic or diagonal Σ_c cost one product each."""
+        return log_sums(x, self._terms)
 
-        step = max(1, 2**22 // self.means.size)
-        parts = [
-            np.asarray(logsumexp(self.component_log_densities(x[i : i + step]) + np.log(self.weights), axis=1))
-            for i in range(0, len(x), step)
-        ]
-        return np.concatenate(parts)
+    @cached_property
+    def _terms(self) -> Terms:
+        """With variances where all covariances are diagonal: one a component where these are isotropic."""
+        diagonal = np.diagonal(self.covs, axis1=1, axis2=2)
+        if np.count_nonzero(self.covs) > diagonal.size:
+            return FullTerms(np.log(self.weights), self.means, self._factors)
+        same = bool((diagonal == diagonal[:, :1]).all())
+        return DiagonalTerms.normal(np.log(self.weights), self.means, diagonal[:, :1] if same else diagonal)
 
     def affine_image(self, matrix: Float[np.ndarray, "k d"], offset: Float[np.ndarray, " k"]) -> "GaussianMixture":
         """The law of AX + b: means Aμ_c + b, covariances AΣ_cAᵀ."""

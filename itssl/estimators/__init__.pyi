@@ -12,6 +12,7 @@ from . import fitted_mixture as fitted_mixture
 from . import gaussian_copula as gaussian_copula
 from . import gaussian_divergence as gaussian_divergence
 from . import gaussian_intervals as gaussian_intervals
+from . import gaussian_moments as gaussian_moments
 from . import gaussian_plugin as gaussian_plugin
 from . import gaussianity as gaussianity
 from . import hausdorff as hausdorff
@@ -55,6 +56,8 @@ from .error_bars import subsampling_standard_error as subsampling_standard_error
 from .extrapolated_neighbors import ExtrapolatedKozachenkoLeonenko as ExtrapolatedKozachenkoLeonenko
 from .fitted_mixture import FittedMixture as FittedMixture
 from .gaussian_copula import GaussianCopula as GaussianCopula
+from .gaussian_moments import CovarianceAccumulator as CovarianceAccumulator
+from .gaussian_moments import gaussian_entropy as gaussian_entropy
 from .gaussian_plugin import GaussianPlugin as GaussianPlugin
 from .hausdorff import HausdorffEntropy as HausdorffEntropy
 from .local_nonuniformity import LNC as LNC

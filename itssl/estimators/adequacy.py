@@ -9,12 +9,13 @@ from jaxtyping import Float, Int
 
 from itssl.arrays import SampleError, Samples, stream
 from itssl.estimate import Bias, Estimate, EstimateWarning, Reference
-from itssl.estimators.diagnosis import linear_support, pair_warnings, sample_warnings
+from itssl.estimators.diagnosis import by_columns, linear_support, pair_warnings, sample_warnings
 from itssl.estimators.intrinsic_dimension import low_dimension_warnings
 from itssl.estimators.standardization import canonical_order
 from itssl.estimators.wishart import log_determinant_bias
 from itssl.kernels.linalg import column_std
-from itssl.kernels.neighbors import marginal_counts, neighbors
+from itssl.kernels.neighbor_counts import marginal_counts
+from itssl.kernels.neighbors import neighbors
 
 Rows: TypeAlias = Int[np.ndarray, " m"]
 
@@ -203,14 +204,23 @@ def tail_index(x: Samples) -> tuple[Float[np.ndarray, " d"], Float[np.ndarray, "
     >>> print(f"{index[0]:.1f}")
     0.5
     """
-    k = min(max(10, len(x) // 10), len(x) - 1)
-    deviations = np.sort(np.abs(x - np.median(x, axis=0)), axis=0)[len(x) - k - 1 :]
-    excess = deviations[1:] - deviations[0]
+    index, z = by_columns(_tail_index, x)
+    return index, z
+
+
+def _tail_index(columns: np.ndarray) -> np.ndarray:
+    """ξ̂ and z of each row of ``columns``, shape (2, d)."""
+    n = columns.shape[1]
+    k = min(max(10, n // 10), n - 1)
+    deviations = np.abs(columns - np.median(columns, axis=1)[:, None])
+    deviations.partition(n - k - 1, axis=1)
+    deviations = np.sort(deviations[:, n - k - 1 :], axis=1)
+    excess = deviations[:, 1:] - deviations[:, :1]
     weights = 2 * np.arange(1, k + 1) - k - 1.0
     with np.errstate(invalid="ignore", divide="ignore"):
-        excess = excess / deviations[-1]  # sums of huge numbers would overflow
-        gini = weights @ excess / (excess.sum(axis=0) * (k - 1))
-        return 2 - 1 / gini, (gini - 0.5) * np.sqrt(12 * (k - 1))
+        excess = excess / deviations[:, -1:]  # sums of huge numbers would overflow
+        gini = excess @ weights / (excess.sum(axis=1) * (k - 1))
+        return np.array([2 - 1 / gini, (gini - 0.5) * np.sqrt(12 * (k - 1))])
 
 
 def tail_warnings(x: Samples, *, name: str = "x") -> tuple[EstimateWarning, ...]:

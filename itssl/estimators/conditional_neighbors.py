@@ -19,8 +19,8 @@ from itssl.estimators.drift import drift
 from itssl.estimators.error_bars import information_subsamples
 from itssl.estimators.neighbor_extrapolation import require_more_than_k
 from itssl.estimators.standardization import canonical_order, scaled, standardized
-from itssl.kernels.cross_neighbors import counts_within
 from itssl.kernels.linalg import singular_threshold, whitening
+from itssl.kernels.neighbor_counts import counts_within
 from itssl.kernels.neighbors import neighbors
 
 

@@ -17,7 +17,9 @@ from itssl.estimators.error_bars import NO_SUBSAMPLES, information_subsamples
 from itssl.estimators.neighbor_extrapolation import require_more_than_k
 from itssl.estimators.standardization import canonical_order, row_rounding, scaled
 from itssl.kernels.linalg import column_std
-from itssl.kernels.neighbors import marginal_counts, neighbors, tiles
+from itssl.kernels.neighbor_counts import marginal_counts
+from itssl.kernels.neighbors import neighbors
+from itssl.kernels.tiles import tiles
 
 UNIFORM_CORRECTION_RATE = 5e-3
 """ε of the paper: how rarely a neighborhood that is uniform in its box may be corrected."""

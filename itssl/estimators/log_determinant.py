@@ -1,10 +1,12 @@
 """The log-determinant as an entropy: a differentiable function of the embeddings, and the LogDet estimator."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from types import ModuleType
+from typing import Any, TypeAlias
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from itssl.arrays import (
     Samples,
@@ -20,8 +22,11 @@ from itssl.estimators.adequacy import covariance_warnings, moment_warnings
 from itssl.estimators.diagnosis import pair_warnings, small_sample_warnings
 from itssl.estimators.error_bars import jackknife_standard_error
 from itssl.estimators.standardization import canonical_order, in_units_of_its_own
+from itssl.kernels.covariance import CHUNK, Moments, moments
 from itssl.kernels.linalg import LOG_2PI, covariance, log_determinant
 from itssl.kernels.neighbors import power_of_two
+
+Rows: TypeAlias = Int[np.ndarray, " m"] | slice
 
 
 def logdet_entropy(z: Float[Any, "n d"], *, ridge: float = 0.0) -> Float[Any, ""]:
@@ -45,17 +50,34 @@ def logdet_entropy(z: Float[Any, "n d"], *, ridge: float = 0.0) -> Float[Any, ""
     """
     if not 0 <= ridge < float("inf"):
         raise ParameterError(f"ridge: expected a finite number >= 0, got {ridge!r}")
+    if not ridge and (found := _moments_of_large(z)) is not None:
+        return _entropy_of(found, z.dtype)
     xp, z = as_matrix(z)
     n, d = z.shape
     if n <= d and ridge == 0:
         return 0 * z.sum() - xp.inf
-    identity = xp.eye(d, dtype=z.dtype) if xp.__name__ == "numpy" else xp.eye(d, dtype=z.dtype, device=z.device)
-    unit = (
-        1.0 if ridge else power_of_two(np.asarray(z if xp is np else z.detach().cpu().numpy()))
-    )  # squares stay floats
-    return 0.5 * (log_determinant(covariance(z / unit) + ridge * identity) + d * (LOG_2PI + 1)) + d * float(
-        np.log(unit)
-    )
+    if xp is np and not ridge:
+        return _entropy_of(moments(z), z.dtype)
+    constant = d * (LOG_2PI + 1)
+    if ridge:
+        log_det = log_determinant(_smaller_gram(z) + ridge * _identity(xp, z)) + max(0, d - n) * float(np.log(ridge))
+        return 0.5 * (log_det + constant)
+    unit = power_of_two(z.detach().cpu().numpy())  # squares stay floats
+    return 0.5 * (log_determinant(covariance(z / unit)) + constant) + d * float(np.log(unit))
+
+
+def _moments_of_large(z: Any) -> Moments | None:
+    """Moments of a large array of n > d rows: numbers that are not finite show in them, and need not be looked for."""
+    if type(z) is not np.ndarray or z.dtype not in (np.float32, np.float64) or z.ndim != 2 or z.size <= CHUNK:
+        return None
+    found = moments(z) if len(z) > z.shape[1] else None
+    return found if found is not None and np.isfinite(found.scatter.diagonal()).all() else None
+
+
+def _entropy_of(found: Moments, dtype: np.dtype) -> np.floating:
+    log_det = log_determinant(found.scatter / (found.n - 1), eps=float(np.finfo(dtype).eps))
+    entropy = 0.5 * (log_det + len(found.mean) * (LOG_2PI + 1)) + np.log(found.unit).sum()
+    return dtype.type(entropy)
 
 
 @dataclass(frozen=True)
@@ -99,12 +121,16 @@ class LogDet:
         refuse_constant_columns(x)
         n, d = x.shape
 
-        def value(rows: np.ndarray | slice) -> float:
+        def of_rows(rows: Rows) -> float:
             units, log_std = in_units_of_its_own(x[rows])
             return float(logdet_entropy(units, ridge=1 / self.beta)) + d * log_std
 
-        error, freedom = jackknife_standard_error(value, canonical_order(x))
-        found = value(slice(None))
+        def of_covariance(cov: Float[np.ndarray, "d d"]) -> float:
+            var = float(np.trace(cov)) / d
+            log_det = log_determinant(cov / var + np.eye(d) / self.beta)
+            return 0.5 * (float(log_det) + d * (LOG_2PI + 1 + float(np.log(var))))
+
+        found, error, freedom = _value_and_error(x, of_rows, of_covariance, canonical_order(x))
         return Estimate(
             value=found, standard_error=error, degrees_of_freedom=freedom, n=n, bias=Bias.UNKNOWN,
             method=repr(self), reference=self.REFERENCE,
@@ -123,18 +149,53 @@ class LogDet:
         refuse_constant_columns(x)
         refuse_constant_columns(y, name="y")
 
-        def value(rows: np.ndarray | slice) -> float:
+        d = x.shape[1]
+
+        def of_rows(rows: Rows) -> float:
             a, b = in_units_of_its_own(x[rows])[0], in_units_of_its_own(y[rows])[0]
             of_x, of_y, of_both = (float(logdet_capacity(z, beta=self.beta)) for z in (a, b, np.hstack([a, b])))
             return of_x + of_y - of_both
 
-        error, freedom = jackknife_standard_error(value, canonical_order(x, y))
-        found = value(slice(None))
+        def of_covariance(cov: Float[np.ndarray, "e e"]) -> float:
+            std = np.sqrt(np.diagonal(cov))
+            std[:d], std[d:] = (np.sqrt((std[part] ** 2).mean()) for part in (slice(d), slice(d, None)))
+            noisy = np.eye(len(std)) + self.beta * cov / std[:, None] / std
+            of_x, of_y, of_both = (float(log_determinant(z)) for z in (noisy[:d, :d], noisy[d:, d:], noisy))
+            return 0.5 * (of_x + of_y - of_both)
+
+        found, error, freedom = _value_and_error(np.hstack([x, y]), of_rows, of_covariance, canonical_order(x, y))
         return Estimate(
             value=found, standard_error=error, degrees_of_freedom=freedom, n=len(x), bias=Bias.UNKNOWN,
             method=f"{self!r} of the noisy Gaussian", reference=self.REFERENCE,
             warnings=_pair_warnings(x, y) + small_sample_warnings(error, found, len(x)),
         )  # fmt: skip
+
+
+def _value_and_error(
+    x: Samples, of_rows: Callable[[Rows], float], of_covariance: Callable[[Float[np.ndarray, "d d"]], float],
+    order: Int[np.ndarray, " n"],
+) -> tuple[float, float, float]:  # fmt: skip
+    """A function of the covariance of x, its jackknife standard error, and that one's degrees of freedom.
+
+    The covariance without a group of rows is that of all less that of the group, where no digits are lost thereby.
+    """
+    n, d = x.shape
+    whole = moments(x) if n > d else None
+    if whole is None or (whole.unit != 1).any():  # squares would be no floats, or there is less to do in n × n
+        return of_rows(slice(None)), *jackknife_standard_error(of_rows, order)
+
+    def without_others(rows: Int[np.ndarray, " m"]) -> float:
+        others = np.ones(n, dtype=bool)
+        others[rows] = False
+        group, m = moments(x[others]), len(rows)
+        distance = np.sqrt(n / m * group.n) * (group.mean - whole.mean)
+        within = group.unit[:, None] * group.scatter * group.unit  # a constant column in the group changes its units
+        scatter = whole.scatter - within - distance[:, None] * distance
+        if not (scatter.diagonal() > whole.scatter.diagonal() / 16).all():
+            return of_rows(rows)
+        return of_covariance(scatter / (m - 1))
+
+    return of_covariance(whole.covariance), *jackknife_standard_error(without_others, order)
 
 
 def _pair_warnings(x: Samples, y: Samples) -> tuple[EstimateWarning, ...]:
@@ -156,8 +217,17 @@ def logdet_capacity(z: Float[Any, "n d"], *, beta: float) -> Float[Any, ""]:
     """
     require_positive("beta", beta)
     xp, z = as_matrix(z)
+    return 0.5 * log_determinant(beta * _smaller_gram(z) + _identity(xp, z))
+
+
+def _smaller_gram(z: Float[Any, "n d"]) -> Float[Any, "m m"]:
+    """Ĉ = ZᵀZ/(n−1) of centered Z or, where it is smaller, ZZᵀ/(n−1), whose eigenvalues are the same but for zeros."""
     n, d = z.shape
+    if d <= n:
+        return covariance(z)
     centered = z - z.mean(0)
-    gram = centered.T @ centered if d <= n else centered @ centered.T  # |I + AB| = |I + BA|
-    identity = xp.eye(min(n, d), dtype=z.dtype, **({} if xp is np else {"device": z.device}))
-    return 0.5 * log_determinant(identity + beta / (n - 1) * gram)
+    return centered @ centered.T / (n - 1)
+
+
+def _identity(xp: ModuleType, z: Float[Any, "n d"]) -> Float[Any, "m m"]:
+    return xp.eye(min(z.shape), dtype=z.dtype, **({} if xp is np else {"device": z.device}))

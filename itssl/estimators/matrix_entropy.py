@@ -23,7 +23,7 @@ from itssl.estimate import Bias, Estimate, EstimateWarning, Reference
 from itssl.estimators.diagnosis import ceiling_warnings, pair_warnings, sample_warnings, small_sample_warnings
 from itssl.estimators.error_bars import jackknife_standard_error
 from itssl.estimators.standardization import canonical_order, in_units_of_its_own
-from itssl.kernels.neighbors import tiles
+from itssl.kernels.tiles import tiles
 
 LARGEST = 4096
 """The most rows whose n×n Gram matrix is diagonalized: 128 MiB."""

@@ -31,8 +31,8 @@ from itssl.estimators.drift import drift
 from itssl.estimators.error_bars import information_subsamples
 from itssl.estimators.neighbor_extrapolation import require_more_than_k
 from itssl.estimators.standardization import canonical_order, row_rounding, scaled
-from itssl.kernels.cross_neighbors import counts_within
 from itssl.kernels.linalg import column_std
+from itssl.kernels.neighbor_counts import counts_within
 from itssl.kernels.neighbors import neighbors
 
 _LARGEST_EXACT_INTEGER = 2**53

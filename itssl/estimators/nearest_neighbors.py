@@ -25,7 +25,8 @@ from itssl.estimators.neighbor_extrapolation import (
     whitened,
 )
 from itssl.estimators.standardization import canonical_order, scaled
-from itssl.kernels.neighbors import METRICS, NORMS, Metric, Norm, marginal_counts, neighbors
+from itssl.kernels.neighbor_counts import marginal_counts
+from itssl.kernels.neighbors import METRICS, NORMS, Metric, Norm, neighbors
 
 
 def log_unit_ball_volume(d: int, metric: Norm) -> float:

@@ -149,9 +149,8 @@ def pairwise_entropy_bounds(z: Float[Any, "n d"], *, var: NoiseLike) -> EntropyB
     whitener, log_det = noise_whitener(noise, d)
     component = (d * (LOG_2PI + 1) + log_det) / 2
     if xp is np:
-        u = np.asarray(z, dtype=float)
-        u = whitened(u - u.mean(axis=0), whitener)
-        lower, upper = (component - np.log(s / n).mean() for s in kernel_sums(u, 1.0))
+        rows, unit = _in_units_of_noise(np.asarray(z, dtype=float), noise)
+        lower, upper = (component - np.log(s / n).mean() for s in kernel_sums(rows, unit))
         return EntropyBounds(z.dtype.type(lower), z.dtype.type(upper))
     import torch
 
@@ -188,16 +187,23 @@ class _BoundTerms(NamedTuple):
 def _bound_terms(z: Samples, var: NoiseCovariance) -> _BoundTerms:
     r"""Both bounds and, for their sampling error, the influence of row m: −log(S_m/n) − Σ_i K_im/S_i, centered."""
     n, d = z.shape
-    whitener, log_det = noise_whitener(var, d)
-    component = (d * (LOG_2PI + 1) + log_det) / 2
-    u = whitened(z - z.mean(axis=0), whitener)  # centered first: an offset would round the differences
-    sums = kernel_sums(u, 1.0)
-    shares = kernel_sums(u, 1.0, 1 / np.stack(sums, axis=1))
+    component = (d * (LOG_2PI + 1) + noise_whitener(var, d)[1]) / 2
+    rows, unit = _in_units_of_noise(z, var)
+    sums = kernel_sums(rows, unit)
+    shares = kernel_sums(rows, unit, 1 / np.stack(sums, axis=1))
     terms = []
     for s, share in zip(sums, shares, strict=True):
         influence = -np.log(s / n) - share
         terms.append((component - float(np.log(s / n).mean()), influence - influence.mean()))
     return _BoundTerms(component, *terms)
+
+
+def _in_units_of_noise(z: Samples, var: NoiseCovariance) -> tuple[Samples, float]:
+    """Rows and a variance of the same pairs: z itself if the noise is a number, else z whitened by it."""
+    if isinstance(var, float):
+        return z, var
+    # Centered first: an offset would round the differences.
+    return whitened(z - z.mean(axis=0), noise_whitener(var, z.shape[1])[0]), 1.0
 
 
 def _torch_log_sums(z: Any, *, tile: int = 512) -> Any:

@@ -1,19 +1,18 @@
-"""Neighbors in another sample, and how many rows lie within radii that were measured elsewhere; exact, no n×m array.
-
-Low dimensions use a kd-tree, high dimensions tiles of differences. Chebyshev distances are differences of two numbers
-in either, so that a radius taken from one may be compared strictly in the other.
-"""
-
-from typing import Literal
+"""Neighbors in another sample; exact, no n×m array. A kd-tree in few dimensions, tiles of all pairs in many."""
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
 from itssl.arrays import Samples
-from itssl.kernels.neighbors import Metric, tiles
+from itssl.kernels.brute_neighbors import brute_cross_neighbors
+from itssl.kernels.neighbors import Metric, power_of_two
+from itssl.kernels.threads import cores, in_order
+from itssl.kernels.tiles import tiles
 
-_TREE_DIMENSIONS = 14
+# Independent columns, n = m = 10⁴, k = 4, one thread: tree 0.08 s, brute force 0.09 s at d = 6; 0.13 and 0.09 s at 7.
+_TREE_DIMENSIONS = {"euclidean": 6, "chebyshev": 14}
 _THREADED_ROWS = 2000  # with fewer, starting the threads takes longer than the search
+_SAFE_SIZE = 1e100  # beyond it, and below its inverse, the squares in a tree may over- or underflow
 
 
 def cross_distances(x: Samples, y: Samples, k: int, metric: Metric) -> Float[np.ndarray, "n k"]:
@@ -23,39 +22,24 @@ def cross_distances(x: Samples, y: Samples, k: int, metric: Metric) -> Float[np.
     array([[1., 3.],
            [2., 4.]])
     """
-    if x.shape[1] <= _TREE_DIMENSIONS:
-        from scipy.spatial import KDTree
-
-        order = np.inf if metric == "chebyshev" else 2.0
-        return np.asarray(KDTree(y).query(x, k, p=order, workers=_workers(x))[0]).reshape(len(x), k)
+    if x.shape[1] <= _TREE_DIMENSIONS[metric]:
+        unit = max(power_of_two(x), power_of_two(y))
+        if not 1 / _SAFE_SIZE < unit < _SAFE_SIZE:
+            return _tree_distances(x / unit, y / unit, k, metric) * unit
+        return _tree_distances(x, y, k, metric)
+    if metric == "euclidean":
+        return brute_cross_neighbors(x, y, k)[0]
     from scipy.spatial.distance import cdist
 
-    parts = [np.partition(cdist(x[rows], y, metric), k - 1, axis=1)[:, :k] for rows in tiles(len(x), width=len(y))]
-    return np.sort(np.concatenate(parts), axis=1)
+    def nearest(rows: slice) -> np.ndarray:
+        return np.partition(cdist(x[rows], y, metric), k - 1, axis=1)[:, :k]
+
+    return np.sort(np.concatenate(list(in_order(nearest, list(tiles(len(x), width=len(y)))))), axis=1)
 
 
-def counts_within(
-    x: Samples, radius: Float[np.ndarray, " n"], edge: Literal["strict", "inclusive"]
-) -> Int[np.ndarray, " n"]:
-    """How many other rows of x are nearer than (or, inclusive, no farther than) the radius of each row, Chebyshev.
+def _tree_distances(x: Samples, y: Samples, k: int, metric: Metric) -> Float[np.ndarray, "n k"]:
+    from scipy.spatial import KDTree
 
-    >>> x = np.array([[0.0], [1.0], [3.0]])
-    >>> counts_within(x, np.array([1.0, 1.0, 3.0]), "strict"), counts_within(x, np.array([1.0, 1.0, 3.0]), "inclusive")
-    (array([0, 0, 1]), array([1, 1, 2]))
-    """
-    # Strictly below r is at most the next smaller float; below zero there is nothing, not even a copy.
-    inner = np.where(radius > 0, np.nextafter(radius, 0), -1.0) if edge == "strict" else radius
-    if x.shape[1] <= _TREE_DIMENSIONS:
-        from scipy.spatial import KDTree
-
-        tree, wide = KDTree(x), np.maximum(inner, 0)
-        found = tree.query_ball_point(x, wide, p=np.inf, workers=_workers(x), return_length=True)
-        return np.where(inner >= 0, np.asarray(found) - 1, 0)
-    from scipy.spatial.distance import cdist
-
-    parts = [(cdist(x[rows], x, "chebyshev") <= inner[rows, None]).sum(axis=1) for rows in tiles(len(x))]
-    return np.where(inner >= 0, np.concatenate(parts) - 1, 0)
-
-
-def _workers(x: Samples) -> int:
-    return -1 if len(x) >= _THREADED_ROWS else 1
+    workers = cores() if len(x) >= _THREADED_ROWS else 1
+    order = np.inf if metric == "chebyshev" else 2.0
+    return np.asarray(KDTree(y).query(x, k, p=order, workers=workers)[0]).reshape(len(x), k)

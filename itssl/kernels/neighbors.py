@@ -1,18 +1,23 @@
-"""Exact k-nearest-neighbor distances and the neighbor counts of KSG, in O(n·d + tile) memory.
+"""Exact k-nearest-neighbor distances, in O(n·(d + k) + tiles) memory, each by the way that is fastest for it.
 
-Low dimensions use a kd-tree. High dimensions use tiles of all pairs: Euclidean candidates from one matrix product
-per tile, their distances recomputed from differences, and a rounding certificate that no dropped candidate can
-be nearer; rows that cannot be certified are redone from differences throughout. Comparisons that must be strict
-compare the very numbers that gave the radius.
+One column is sorted. Few columns, or rows of few dimensions in many columns, are asked of a kd-tree; whether these are
+few enough is counted (:mod:`itssl.kernels.tree_probe`). The rest are tiles of all pairs. All ways give the same
+distances, square roots of sums of squared differences or sums or maxima of differences in double precision, up to
+their rounding.
 """
 
-from collections.abc import Callable, Iterator
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from itssl.arrays import Samples
+from itssl.kernels.brute_neighbors import MAX_MEMORY, brute_neighbors
+from itssl.kernels.chebyshev import chebyshev_neighbors
+from itssl.kernels.sorted_neighbors import sorted_neighbors
+from itssl.kernels.threads import cores, in_order
+from itssl.kernels.tree_neighbors import tree_neighbors
+from itssl.kernels.tree_probe import tree_pays
 
 Metric: TypeAlias = Literal["euclidean", "chebyshev"]
 METRICS: tuple[Metric, ...] = ("euclidean", "chebyshev")
@@ -20,34 +25,40 @@ Norm: TypeAlias = Literal["euclidean", "chebyshev", "manhattan"] | float
 """A metric by name, or p ≥ 1 for the distance (Σ|Δ_j|^p)^{1/p}; :func:`neighbors` takes any, counts a ``Metric``."""
 NORMS: dict[str, float] = {"euclidean": 2.0, "chebyshev": np.inf, "manhattan": 1.0}
 
-_TREE_DIMENSIONS = 14  # on independent columns, n = 10⁴, two cores: tree 0.99 s, all pairs 2.15 s at d = 14
-_LEAF = 16  # rows; the default 10 costs a fifth more at n = 4000, d = 5
-_THREADED = 2**14  # rows × neighbors from which threads pay for their start
-_THREADED_COUNTS = 2**9  # two cores, one column: 0.36 against 0.61 ms at 300 rows, 1.9 against 1.4 ms at 1000
-_TILE_BYTES = 2**25
-_SPARE_CANDIDATES = 8
+TREE_DIMENSIONS = 14  # up to which a tree is asked where nothing is counted first
 _SAFE_SIZE = 1e100  # beyond it, and below its inverse, squares of differences may over- or underflow
+_TILE_BYTES = 48  # of a pair: its distance, its place in the row, and for orders of no name three powers
 _SAFE_ORDERS = (1.0, 2.0, np.inf)  # for other p the p-th powers of small differences underflow
 
 
-def neighbors(x: Samples, k: int, metric: Norm) -> tuple[Float[np.ndarray, "n k"], Int[np.ndarray, "n k"]]:
-    """Distances to, and rows of, the k nearest other rows of x, nearest first; a row is never its own neighbor.
+def neighbors(
+    x: Samples, k: int, metric: Norm, *, max_memory: int | None = None
+) -> tuple[Float[np.ndarray, "n k"], Int[np.ndarray, "n k"]]:
+    """Distances to, and rows of, the k < n nearest other rows of x, nearest first; a row is never its own neighbor.
+
+    Rows equally far are listed in no particular order. ``max_memory`` bounds the bytes of tiles, all threads together,
+    beyond a copy of the data and the answer: 64 MiB unless given. A single row is worked on whatever it needs.
 
     >>> neighbors(np.array([[0.0], [1.0], [3.0]]), 1, "euclidean")[0].ravel()
     array([1., 1., 2.])
     >>> neighbors(np.array([[0.0, 0.0], [1.0, 1.0]]), 1, "manhattan")[0].ravel()
     array([2., 2.])
     """
+    if x.shape[1] == 1:  # all norms coincide
+        return sorted_neighbors(x, k)
     largest = np.abs(x).max()
     if not 1 / _SAFE_SIZE < largest < _SAFE_SIZE and largest > 0:
         unit = power_of_two(x)
-        distances, found = neighbors(x / unit, k, metric)
+        distances, found = neighbors(x / unit, k, metric, max_memory=max_memory)
         return distances * unit, found
-    if x.shape[1] <= _TREE_DIMENSIONS:
-        return _tree_neighbors(x, k, metric) if _order(metric) in _SAFE_ORDERS else _power_neighbors(x, k, metric)
-    tile = _gemm_tile if _order(metric) == 2 and len(x) > k + _SPARE_CANDIDATES + 1 else _difference_tile
-    parts = _map_tiles(lambda rows: tile(x, rows, k, metric), len(x), (k + _SPARE_CANDIDATES) * x.shape[1])
-    return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
+    p, memory = _order(metric), MAX_MEMORY if max_memory is None else max_memory
+    if p not in _SAFE_ORDERS:
+        return _power_neighbors(x, k, p) if x.shape[1] <= TREE_DIMENSIONS else _difference_neighbors(x, k, p, memory)
+    if tree_pays(x, k, p):
+        return tree_neighbors(x, k, p)
+    if p == 1:
+        return _difference_neighbors(x, k, p, memory)
+    return (brute_neighbors if p == 2 else chebyshev_neighbors)(x, k, max_memory=memory)
 
 
 def power_of_two(x: Samples) -> float:
@@ -59,92 +70,27 @@ def power_of_two(x: Samples) -> float:
     return float(np.ldexp(1.0, np.frexp(np.abs(x).max())[1] - 1)) if x.any() else 1.0
 
 
-def marginal_counts(
-    x: Samples, y: Samples, k: int, metric: Metric, variant: Literal[1, 2]
-) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, " n"]]:
-    """The counts n_x, n_y of KSG under the joint norm max(‖Δx‖, ‖Δy‖).
-
-    Variant 1 counts rows with ‖Δx‖ < ε (strictly inside the distance to the k-th joint neighbor); variant 2 counts
-    rows with ‖Δx‖ ≤ ε_x, the largest ‖Δx‖ among the k joint neighbors. A row does not count itself.
-
-    >>> x = np.array([[0.0], [1.0], [3.0], [7.0]])
-    >>> marginal_counts(x, -x, 1, "chebyshev", 1)[0]
-    array([0, 0, 0, 0])
-    """
-    if metric == "chebyshev" and x.shape[1] + y.shape[1] <= _TREE_DIMENSIONS:
-        return _tree_counts(x, y, k, variant)
-    parts = _map_tiles(lambda rows: _count_tile(x, y, rows, k, metric, variant), len(x))
-    n_x, n_y = (np.concatenate(column) for column in zip(*parts, strict=True))
-    return n_x, n_y
-
-
-def _tree_neighbors(x: Samples, k: int, metric: Norm) -> tuple[np.ndarray, np.ndarray]:
-    from scipy.spatial import KDTree
-
-    workers = -1 if len(x) * k > _THREADED else 1  # threads cost about 0.2 ms to start
-    distances, rows = KDTree(x, leafsize=_LEAF).query(x, k + 1, p=_order(metric), workers=workers)
-    # Among coinciding rows a query may not list itself first, or at all: drop it where it is, else drop the first.
-    own = np.asarray(rows) == np.arange(len(x))[:, None]
-    own[~own.any(axis=1), 0] = True
-    return distances[:, 1:], np.asarray(rows)[~own].reshape(len(x), k)
-
-
-def _power_neighbors(x: Samples, k: int, metric: Norm) -> tuple[np.ndarray, np.ndarray]:
+def _power_neighbors(x: Samples, k: int, p: float) -> tuple[np.ndarray, np.ndarray]:
     """Tree neighbors for any p, at a scale where powers fit; rows where they underflow all the same are redone."""
-    p, exponent = _order(metric), int(np.frexp(np.ptp(x, axis=0).max())[1])  # a power of two: exact
-    distances, rows = _tree_neighbors(np.ldexp(x, -exponent), k, metric)
+    exponent = int(np.frexp(np.ptp(x, axis=0).max())[1])  # a power of two: exact
+    distances, rows = tree_neighbors(np.ldexp(x, -exponent), k, p)
     lost = np.flatnonzero(distances[:, 0] ** p < np.finfo(float).tiny / np.finfo(float).eps)
     distances = np.ldexp(distances, exponent)
     for i in lost:
-        distances[i : i + 1], rows[i : i + 1] = _difference_tile(x, slice(i, i + 1), k, metric)
+        distances[i : i + 1], rows[i : i + 1] = _difference_tile(x, slice(i, i + 1), k, p)
     return distances, rows
 
 
-def _tree_counts(x: Samples, y: Samples, k: int, variant: Literal[1, 2]) -> tuple[np.ndarray, np.ndarray]:
-    distances, rows = _tree_neighbors(np.hstack([x, y]), k, "chebyshev")
-    radius = distances[:, -1]
-    if variant == 1:
-        inner = np.where(radius > 0, np.nextafter(radius, 0), -1.0)
-        return _tree_within(x, inner), _tree_within(y, inner)
-    n_x, n_y = (_tree_within(z, np.abs(z[rows] - z[:, None]).max(axis=(1, 2))) for z in (x, y))
-    return n_x, n_y
+def _difference_neighbors(x: Samples, k: int, p: float, memory: int) -> tuple[np.ndarray, np.ndarray]:
+    height = max(1, memory // (cores() * _TILE_BYTES * len(x)))
+    tiles = [slice(start, start + height) for start in range(0, len(x), height)]
+    parts = list(in_order(lambda rows: _difference_tile(x, rows, k, p), tiles))
+    return np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts])
 
 
-def _tree_within(z: Samples, radius: Float[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
-    """The number of other rows at Chebyshev distance ≤ radius (a negative radius holds none)."""
-    from scipy.spatial import KDTree
-
-    workers = -1 if len(z) > _THREADED_COUNTS else 1
-    counts = KDTree(z).query_ball_point(z, np.maximum(radius, 0), p=np.inf, workers=workers, return_length=True)
-    return np.where(radius >= 0, np.asarray(counts) - 1, 0)
-
-
-def _gemm_tile(x: Samples, rows: slice, k: int, metric: Norm) -> tuple[np.ndarray, np.ndarray]:
-    """Euclidean neighbors of a tile of rows: candidates from centered products, distances from differences of x."""
-    z = x - x.mean(0)
-    square = np.einsum("ij,ij->i", z, z)
-    block, own = z[rows], np.arange(len(z))[rows]
-    near = square[rows, None] + square - 2 * block @ z.T
-    near[np.arange(len(block)), own] = np.inf
-    listed = k + _SPARE_CANDIDATES
-    order = np.argpartition(near, listed, axis=1)
-    candidates = order[:, :listed]
-    dropped = np.take_along_axis(near, order[:, listed : listed + 1], axis=1)[:, 0]
-    exact = ((x[rows][:, None] - x[candidates]) ** 2).sum(axis=2)
-    best = np.argsort(exact, axis=1, kind="stable")[:, :k]
-    distances, found = np.take_along_axis(exact, best, axis=1), np.take_along_axis(candidates, best, axis=1)
-    # |computed − true| ≤ (d+8)·eps·(‖z_i‖+‖z_j‖)² ≤ 2(d+8)·eps·(‖z_i‖²+max‖z‖²): an inner product of length d, and
-    # the centering of both rows, which moves each coordinate by at most eps times its size.
-    rounding = 2 * (z.shape[1] + 8) * np.finfo(float).eps * (square[rows] + square.max())
-    distances = np.sqrt(distances)
-    for i in np.flatnonzero(dropped - 2 * rounding < distances[:, -1] ** 2):
-        distances[i : i + 1], found[i : i + 1] = _difference_tile(x, slice(own[i], own[i] + 1), k, metric)
-    return distances, found
-
-
-def _difference_tile(z: Samples, rows: slice, k: int, metric: Norm) -> tuple[np.ndarray, np.ndarray]:
-    far = _differences(z[rows], z, _order(metric))
-    far[np.arange(len(far)), np.arange(len(z))[rows]] = np.inf
+def _difference_tile(x: Samples, rows: slice, k: int, p: float) -> tuple[np.ndarray, np.ndarray]:
+    far = _differences(x[rows], x, p)
+    far[np.arange(len(far)), np.arange(len(x))[rows]] = np.inf
     found = np.argpartition(far, k - 1, axis=1)[:, :k]
     distances = np.take_along_axis(far, found, axis=1)
     best = np.argsort(distances, axis=1, kind="stable")
@@ -164,43 +110,6 @@ def _differences(a: Samples, b: Samples, p: float) -> Float[np.ndarray, "rows n"
     for a_j, b_j in zip(a.T, b.T, strict=True):
         powers += (np.abs(a_j[:, None] - b_j) / unit) ** p
     return largest * powers ** (1 / p)
-
-
-def _count_tile(
-    x: Samples, y: Samples, rows: slice, k: int, metric: Metric, variant: Literal[1, 2]
-) -> tuple[np.ndarray, np.ndarray]:
-    from scipy.spatial.distance import cdist
-
-    away_x, away_y = cdist(x[rows], x, metric), cdist(y[rows], y, metric)
-    own = (np.arange(len(away_x)), np.arange(len(x))[rows])
-    away_x[own] = away_y[own] = np.inf
-    joint = np.maximum(away_x, away_y)
-    if variant == 1:
-        radius = np.partition(joint, k - 1, axis=1)[:, k - 1]
-        return (away_x < radius[:, None]).sum(axis=1), (away_y < radius[:, None]).sum(axis=1)
-    near = np.argpartition(joint, k - 1, axis=1)[:, :k]
-    radius_x, radius_y = (np.take_along_axis(away, near, axis=1).max(axis=1) for away in (away_x, away_y))
-    return (away_x <= radius_x[:, None]).sum(axis=1), (away_y <= radius_y[:, None]).sum(axis=1)
-
-
-def _map_tiles(work: Callable[[slice], Any], n: int, width: int = 0) -> list[Any]:
-    """Apply work to slices of rows whose tiles of n (or more: ``width``) numbers a row fit the bound, on all cores."""
-    from joblib import Parallel, delayed
-
-    parts = list(tiles(n, width=max(n, width)))
-    if len(parts) == 1:  # joblib would poll for it for 10 ms
-        return [work(parts[0])]
-    return Parallel(n_jobs=-1, prefer="threads")(delayed(work)(rows) for rows in parts)  # pyright: ignore
-
-
-def tiles(n: int, *, width: int | None = None) -> Iterator[slice]:
-    """Slices of range(n) such that a float64 tile of rows × width (n unless given) stays below 32 MiB.
-
-    >>> list(tiles(3))
-    [slice(0, 3, None)]
-    """
-    step = max(1, _TILE_BYTES // (8 * (width or n)))
-    return (slice(start, min(start + step, n)) for start in range(0, n, step))
 
 
 def _order(metric: Norm) -> float:

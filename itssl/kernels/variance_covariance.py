@@ -3,6 +3,7 @@
 from functools import cache
 from typing import Any, NamedTuple
 
+import numpy as np
 from jaxtyping import Float
 
 from itssl.arrays import is_torch
@@ -11,6 +12,14 @@ from itssl.arrays import is_torch
 class Spread(NamedTuple):
     """hinge = (1/d) Σ_j max(0, γ − √(C_jj + ε)); energy = Σ_{i≠j} C_ij²."""
 
+    hinge: Any
+    energy: Any
+
+
+class PairedSpread(NamedTuple):
+    """squared_distance = Σ_i ‖a_i − b_i‖²; hinge and energy are the sums of those of both views."""
+
+    squared_distance: Any
     hinge: Any
     energy: Any
 
@@ -32,22 +41,46 @@ def variance_covariance(z: Float[Any, "n d"], gamma: float, eps: float) -> Sprea
     [0.2928932188134524, 32.0]
     """
     if is_torch(z):
-        return Spread(*_differentiable().apply(z, gamma, eps))
-    return Spread(*_forward(z, gamma, eps)[:2])
+        return Spread(*_differentiable().apply(gamma, eps, z))
+    return Spread(*_forward(np, z, gamma, eps)[:2])
 
 
-def _forward(z: Any, gamma: float, eps: float) -> tuple[Any, ...]:
+def paired_variance_covariance(
+    z_a: Float[Any, "n d"], z_b: Float[Any, "n d"], gamma: float, eps: float
+) -> PairedSpread:
+    """The squared distance of two views, and hinge and energy summed over them; see :func:`variance_covariance`.
+
+    The gradient by a view is made in one array: ±2(Z_a − Z_b), to which the others are added.
+
+    >>> import numpy as np
+    >>> z = np.array([[0.0, 0.0], [2.0, 4.0]])
+    >>> print([float(x) for x in paired_variance_covariance(z, z + 1, 2.0, 0.0)])
+    [4.0, 0.5857864376269049, 64.0]
+    """
+    if is_torch(z_a):
+        if z_a.dtype != z_b.dtype:
+            z_a, z_b = z_a.double(), z_b.double()
+        return PairedSpread(*_differentiable().apply(gamma, eps, z_a, z_b))
+    of_a, of_b = (_forward(np, z, gamma, eps) for z in (z_a, z_b))
+    return PairedSpread(((z_a - z_b) ** 2).sum(), of_a[0] + of_b[0], of_a[1] + of_b[1])
+
+
+def _forward(xp: Any, z: Any, gamma: float, eps: float) -> tuple[Any, ...]:
     n, d = z.shape
     centered = z - z.mean(0)
-    variances = (centered * centered).sum(0) / (n - 1)
-    std = (variances + eps) ** 0.5
-    flat = (centered.T @ centered if d <= n else centered @ centered.T).reshape(-1)
     if d <= n:
-        flat[:: d + 1] = 0
+        gram = centered.T @ centered
+        diagonal = gram.reshape(-1)[:: d + 1]
+        variances = diagonal / (n - 1)
+        diagonal[:] = 0
+    else:
+        gram = centered @ centered.T
+        variances = (centered * centered).sum(0) / (n - 1)
+    flat, std = gram.reshape(-1), xp.sqrt(variances + eps)
     energy = flat @ flat / (n - 1) ** 2
     if d > n:
         energy = energy - variances @ variances
-    return (gamma - std).clip(0).mean(), energy, centered, variances, std, flat.reshape(min(n, d), -1)
+    return abs((std - gamma).clip(None, 0).mean()), energy, centered, variances, std, gram
 
 
 @cache
@@ -71,38 +104,58 @@ def _differentiable() -> Any:
             )
 
     class VarianceCovariance(torch.autograd.Function):
-        """Both numbers of a view, and the gradient of any weighted sum of them."""
+        """The numbers of one view or of a pair, and the gradient of any weighted sum of them."""
 
         @staticmethod
-        def forward(ctx: Any, z: torch.Tensor, gamma: float, eps: float) -> tuple[torch.Tensor, torch.Tensor]:
-            hinge, energy, *kept = _forward(z, gamma, eps)
-            ctx.save_for_backward(z, *kept)
-            ctx.gamma = gamma
-            return hinge, energy
+        def forward(ctx: Any, gamma: float, eps: float, *views: torch.Tensor) -> tuple[torch.Tensor, ...]:
+            """(hinge, energy) of one view; (squared distance, hinges, energies) of two."""
+            with torch.autocast(views[0].device.type, enabled=False):
+                hinges, energies, *kept = zip(*(_forward(torch, z, gamma, eps) for z in views), strict=True)
+            ctx.gamma, ctx.views = gamma, len(views)
+            if len(views) == 1:
+                ctx.save_for_backward(*views, *(k for of in kept for k in of))
+                return hinges[0], energies[0]
+            difference = views[0] - views[1]
+            ctx.save_for_backward(*views, *(k for of in kept for k in of), difference)
+            return (difference * difference).sum(), hinges[0] + hinges[1], energies[0] + energies[1]
 
         @staticmethod
-        def backward(ctx: Any, *upstream: torch.Tensor) -> tuple[torch.Tensor, None, None]:
-            z, centered, variances, std, gram = ctx.saved_tensors
-            with torch.no_grad():
-                gradient = _gradient(torch, upstream, ctx.gamma, centered, variances, std, gram)
-            return (Once.apply(gradient, z) if torch.is_grad_enabled() else gradient), None, None
+        def backward(ctx: Any, *upstream: torch.Tensor) -> tuple[Any, ...]:
+            """None for gamma and eps, then the gradients by the views."""
+            m, saved = ctx.views, ctx.saved_tensors
+            views, *kept = (saved[i * m : (i + 1) * m] for i in range(5))
+            start: Any = None
+            gradients: list[Any] = []
+            with torch.no_grad(), torch.autocast(views[0].device.type, enabled=False):
+                if m == 2:
+                    start = saved[-1] * (2 * upstream[0])
+                for i, of in enumerate(zip(*kept, strict=True)):
+                    start = start if i == 0 else start.neg_()
+                    wanted = ctx.needs_input_grad[2 + i]
+                    gradients.append(_gradient(torch, upstream[-2:], ctx.gamma, start, *of) if wanted else None)
+            if torch.is_grad_enabled():
+                gradients = [g if g is None else Once.apply(g, z) for g, z in zip(gradients, views, strict=True)]
+            return None, None, *gradients
 
     return VarianceCovariance
 
 
-def _gradient(xp: Any, upstream: Any, gamma: float, centered: Any, variances: Any, std: Any, gram: Any) -> Any:
+def _gradient(
+    xp: Any, upstream: Any, gamma: float, start: Any, centered: Any, variances: Any, std: Any, gram: Any
+) -> Any:
+    """The gradient of hinge and energy, added to ``start`` unless that is None."""
     of_hinge, of_energy = upstream
     n, d = centered.shape
-    active = (std < gamma).to(std)
     # std is 0 only where ε = 0 and the column is constant; its rows are 0 there, and so is the gradient.
-    column = -of_hinge * xp.where(std > 0, active / std, xp.zeros_like(std)) / (d * (n - 1))
+    column = xp.where((std > 0) & (std < gamma), 1 / std, 0.0) * (of_hinge / (d * (1 - n)))
     factor = 4 * of_energy / (n - 1) ** 2
+    gram = factor * gram
     if d <= n:  # gram has no diagonal
-        gram = factor * gram
         gram.diagonal().add_(column)
-        return centered @ gram
+        return centered @ gram if start is None else xp.addmm(start, centered, gram)
     column = column - 4 * of_energy * variances / (n - 1)
-    return xp.addmm(centered * column, gram * factor, centered)
+    rest = centered * column if start is None else xp.addcmul(start, centered, column)
+    return rest.addmm_(gram, centered)
 
 
 def offdiagonal_energy(z: Float[Any, "n d"]) -> Float[Any, ""]:

@@ -25,6 +25,9 @@ SPECTRAL = Reference(
     title="Provable guarantees for self-supervised deep learning with spectral contrastive loss",
 )  # fmt: skip
 
+_SCORES = 2**24
+"""With more scores than these, 64 MiB in float32, they are formed a few rows at a time, and again for the gradient."""
+
 
 def infonce_terms(
     z_a: Float[Any, "n d"],
@@ -53,10 +56,16 @@ def infonce_terms(
     xp, z_a, z_b = as_views(z_a, z_b, gather=gather)
     if normalize:
         z_a, z_b = on_sphere(xp, z_a), on_sphere(xp, z_b)
-    scores = z_a @ z_b.T / temperature
-    partition = (_logsumexp(xp, scores, 1).mean() + _logsumexp(xp, scores, 0).mean()) / 2
+    n = len(z_a)
+    if n**2 <= _SCORES:
+        scores = z_a @ z_b.T / temperature
+        alignment = scores.diagonal().mean()
+        partition = (_logsumexp(xp, scores, 1).mean() + _logsumexp(xp, scores, 0).mean()) / 2
+    else:
+        alignment = (z_a * z_b).sum(1).mean() / temperature
+        partition = (_by_rows(xp, z_a, z_b, temperature) + _by_rows(xp, z_b, z_a, temperature)) / 2
     settings = {"temperature": temperature, "critic": "cosine" if normalize else "inner product"}
-    return _classification("InfoNCE", scores.diagonal().mean(), partition, len(scores), settings, REFERENCE)
+    return _classification("InfoNCE", alignment, partition, n, settings, REFERENCE)
 
 
 def contrast(scores: Float[Any, "n n"]) -> ObjectiveTerms:
@@ -100,10 +109,14 @@ def nt_xent_terms(
     xp, z_a, z_b = as_views(z_a, z_b, gather=gather)
     n = len(z_a)
     u = xp.concatenate([on_sphere(xp, z_a), on_sphere(xp, z_b)])
-    scores = u @ u.T / temperature
-    alignment = (scores.diagonal(n).mean() + scores.diagonal(-n).mean()) / 2
-    own = xp.eye(2 * n, dtype=bool) if xp is np else xp.eye(2 * n, dtype=xp.bool, device=u.device)
-    partition = _logsumexp(xp, xp.where(own, -xp.inf, scores), 1).mean()
+    if (2 * n) ** 2 <= _SCORES:
+        scores = u @ u.T / temperature
+        alignment = (scores.diagonal(n).mean() + scores.diagonal(-n).mean()) / 2
+        own = xp.eye(2 * n, dtype=bool) if xp is np else xp.eye(2 * n, dtype=xp.bool, device=u.device)
+        partition = _logsumexp(xp, xp.where(own, -xp.inf, scores), 1).mean()
+    else:
+        alignment = (u[:n] * u[n:]).sum(1).mean() / temperature
+        partition = _by_rows(xp, u, u, temperature, own=False)
     return _classification("NT-Xent", alignment, partition, n, {"temperature": temperature}, SIMCLR)
 
 
@@ -180,6 +193,31 @@ def _classification(
         settings=settings,
         reference=reference,
     )
+
+
+def _by_rows(
+    xp: ModuleType, a: Float[Any, "n d"], b: Float[Any, "m d"], temperature: float, *, own: bool = True
+) -> Float[Any, ""]:
+    """The mean over i of log Σ_j exp(a_i·b_j/temperature), j ≠ i unless ``own``, a few rows at a time.
+
+    The scores are not kept for the gradient but formed again, so memory is O((n + m) d) and one tile.
+    """
+    rows = max(1, _SCORES // (2 * len(b)))
+
+    columns = np.arange(len(b)) if xp is np else xp.arange(len(b), device=b.device)
+
+    def part(start: int) -> Any:
+        scores = a[start : start + rows] @ b.T / temperature
+        if not own:
+            scores = xp.where(columns == columns[start : start + rows, None], -xp.inf, scores)
+        return _logsumexp(xp, scores, 1).sum()
+
+    if xp is np:
+        return sum(part(start) for start in range(0, len(a), rows)) / len(a)
+    from torch.utils.checkpoint import checkpoint
+
+    parts = [checkpoint(part, start, use_reentrant=False, preserve_rng_state=False) for start in range(0, len(a), rows)]
+    return xp.stack(parts).sum() / len(a)
 
 
 def _logsumexp(xp: ModuleType, scores: Float[Any, "n m"], axis: int) -> Float[Any, " n"]:

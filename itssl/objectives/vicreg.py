@@ -7,7 +7,7 @@ from jaxtyping import Float
 from itssl.arrays import as_matrix
 from itssl.choices import require_count, require_known, require_nonnegative
 from itssl.estimate import Bias, Reference
-from itssl.kernels.variance_covariance import variance_covariance
+from itssl.kernels.variance_covariance import paired_variance_covariance, variance_covariance
 from itssl.objectives.gathering import as_views
 from itssl.objectives.terms import ObjectiveTerms, Term
 
@@ -65,9 +65,8 @@ def vicreg_terms(
     gamma, eps = require_nonnegative("gamma", gamma), require_nonnegative("eps", eps)
     _, z_a, z_b = as_views(z_a, z_b, gather=gather)
     n, d = z_a.shape
-    of_a, of_b = (variance_covariance(z, gamma, eps) for z in (z_a, z_b))
-    squared_distance = ((z_a - z_b) ** 2).sum() / n
-    hinge = of_a.hinge + of_b.hinge
+    found = paired_variance_covariance(z_a, z_b, gamma, eps)
+    squared_distance, hinge = found.squared_distance / n, found.hinge
     per_d = "" if normalization == "equation" else "/d"
     half = "½" if normalization == "reference" else ""
     return ObjectiveTerms(
@@ -83,7 +82,7 @@ def vicreg_terms(
                 meaning=f"{half}(v(Z) + v(Z')), v = mean over j of max(0, γ − √(C_jj + ε))", direction=Bias.UPPER,
             ),
             "covariance": Term(
-                value=(of_a.energy + of_b.energy) / d, weight=WEIGHTS[2], unit="z⁴",
+                value=found.energy / d, weight=WEIGHTS[2], unit="z⁴",
                 meaning="c(Z) + c(Z'), c = Σ_{i≠j} C_ij² / d", direction=Bias.UPPER,
             ),
         },

@@ -19,14 +19,20 @@ PLANE = GaussianMixture(
 )
 
 
-@pytest.mark.parametrize("mixture", [LINE, PLANE])
+def scaled_plane(widths):
+    """PLANE's weights and means with diagonal covariances."""
+    return GaussianMixture(PLANE.weights, PLANE.means, np.array(widths)[:, :, None] * np.eye(2))
+
+
+ISOTROPIC, DIAGONAL = scaled_plane([[1, 1], [0.2, 0.2], [3, 3]]), scaled_plane([[1, 2], [0.2, 0.5], [3, 1]])
+
+
+@pytest.mark.parametrize("mixture", [LINE, PLANE, ISOTROPIC, DIAGONAL])
 def test_density_equals_the_definition(mixture):
     x = mixture.sample(200, stream(0, "density"))
-    parts = [
-        w * multivariate_normal(m, c).pdf(x)
-        for w, m, c in zip(mixture.weights, mixture.means, mixture.covs, strict=True)
-    ]
-    np.testing.assert_allclose(mixture.log_density(x), np.log(np.sum(parts, axis=0)), atol=1e3 * EPS)
+    parts = np.stack([multivariate_normal(m, c).logpdf(x) for m, c in zip(mixture.means, mixture.covs, strict=True)], 1)
+    np.testing.assert_allclose(mixture.component_log_densities(x), parts, rtol=1e3 * EPS, atol=1e3 * EPS)
+    np.testing.assert_allclose(mixture.log_density(x), np.log(np.exp(parts) @ mixture.weights), atol=1e3 * EPS)
 
 
 def test_entropy_on_the_line_equals_adaptive_quadrature():
@@ -118,3 +124,14 @@ def test_quadrature_refuses_what_it_cannot_resolve():
     apart = np.log(2) + 0.5 * (1 + np.log(2 * np.pi)) + 0.25 * np.log(1e-14)  # the spike meets density 0.18 of 1e7
     assert abs(spike.entropy.value - apart) < 4.5 * spike.entropy.standard_error + 1e-5
     assert "Monte Carlo" in spike.entropy.method
+
+
+@pytest.mark.parametrize("far", [1e8, 1e12, 1e15])
+@pytest.mark.parametrize("kind", ["isotropic", "diagonal", "full"])
+def test_a_component_far_away_costs_the_others_no_digits(kind, far):
+    means = np.array([[0.0, 0.0], [1.0, 1.0], [far, far]])
+    covs = {"isotropic": np.eye(2), "diagonal": np.diag([1.0, 2.0]), "full": np.array([[1.0, 0.5], [0.5, 1.0]])}[kind]
+    x = stream(0, "far").normal(size=(20, 2))
+    near = GaussianMixture(np.full(2, 0.5), means[:2], np.stack([covs] * 2)).log_density(x)
+    found = GaussianMixture(np.full(3, 1 / 3), means, np.stack([covs] * 3)).log_density(x)
+    np.testing.assert_allclose(found, near + np.log(2 / 3), atol=1e-10)

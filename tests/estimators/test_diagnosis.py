@@ -10,6 +10,7 @@ from itssl.arrays import stream
 from itssl.estimators.diagnosis import (
     CEILING_ZONE,
     atom_warnings,
+    by_columns,
     ceiling_warnings,
     deterministic_warning,
     distinct_rows,
@@ -55,6 +56,19 @@ def test_ties_equal_the_definition(x):
     assert codes(warnings) == ["ties"] * (len(set(rows)) < len(rows))
     if warnings:
         assert warnings[0].message.startswith(f"{tied_rows(x)} of {len(x)} rows of z")
+
+
+def test_columns_are_looked_at_a_few_at_a_time_and_left_as_they_are():
+    """19 columns, more than are sorted at once; the values of each that occur more than once are counted."""
+    x = stream(0, "columns").integers(0, 40, size=(60, 19)) + np.linspace(0.5, 5, 19)
+    kept = x.copy()
+    x.flags.writeable = False
+    np.testing.assert_array_equal(by_columns(lambda columns: columns.max(axis=1), x), x.max(axis=0))
+    repeated = [sum((column == value).sum() > 1 for value in column) for column in x.T]
+    (warning,) = atom_warnings(x)
+    assert warning.message.startswith("19 of 19 columns of x repeat values")
+    assert f"up to {max(repeated) / 60:.0%} of the rows" in warning.message
+    np.testing.assert_array_equal(x, kept)
 
 
 @pytest.mark.parametrize("kind", ["C", "F", "float32", "strided", "read-only"])

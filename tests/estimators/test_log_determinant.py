@@ -11,8 +11,12 @@ from itssl.arrays import SampleError, stream
 from itssl.choices import ParameterError
 from itssl.distributions.gaussian import Gaussian
 from itssl.estimate import Bias
+from itssl.estimators import log_determinant as module
+from itssl.estimators.error_bars import jackknife_standard_error
 from itssl.estimators.gaussian_plugin import log_determinant_bias
 from itssl.estimators.log_determinant import LogDet, logdet_capacity
+from itssl.estimators.standardization import canonical_order, in_units_of_its_own
+from itssl.kernels.covariance import moments
 from itssl.testing.strategies import samples
 
 EPS = np.finfo(float).eps
@@ -138,3 +142,79 @@ def test_units_whose_squares_are_no_floats(unit):
     assert tensor.grad is not None
     assert plain.grad is not None
     torch.testing.assert_close(tensor.grad * unit, plain.grad, rtol=1e-10, atol=0)
+
+
+def far_row(z):
+    z = z.copy()
+    z[7] = 1e6
+    return z
+
+
+@pytest.mark.parametrize("change", [lambda z: z, lambda z: 1e-12 * z, lambda z: z + 1e3, far_row, lambda z: z[:30],
+                                    lambda z: z[:5], lambda z: z * np.array([1e-6, 1, 1e6, 1])])  # fmt: skip
+def test_the_jackknife_of_moments_is_that_of_the_rows(change):
+    """Leaving groups out of the covariance, or out of the rows: the same values and standard errors."""
+    z = change(stream(0, "jackknife").normal(size=(200, 4)) @ np.array(4 * np.eye(4) + 1))
+    d = z.shape[1]
+
+    def entropy(rows):
+        units, log_std = in_units_of_its_own(z[rows])
+        cov = np.cov(units, rowvar=False) + np.eye(d) / 20
+        return 0.5 * (np.linalg.slogdet(cov)[1] + d * np.log(2 * np.pi * np.e)) + d * log_std
+
+    def information(rows):
+        a, b = (in_units_of_its_own(part)[0] for part in (z[rows][:, :1], z[rows][:, 1:]))
+        log_dets = [
+            np.linalg.slogdet(np.eye(part.shape[1]) + 20 * np.cov(part, rowvar=False).reshape(2 * [part.shape[1]]))[1]
+            for part in (a, b, np.hstack([a, b]))
+        ]
+        return 0.5 * (log_dets[0] + log_dets[1] - log_dets[2])
+
+    blocks = (z[:, :1], z[:, 1:])
+    for found, twin, order in (
+        (LogDet(beta=20.0).entropy(z), entropy, canonical_order(z)),
+        (LogDet(beta=20.0).mutual_information(*blocks), information, canonical_order(*blocks)),
+    ):
+        error, freedom = jackknife_standard_error(twin, order)
+        assert found.value == pytest.approx(twin(slice(None)), rel=1e3 * EPS, abs=1e3 * EPS)
+        assert found.standard_error == pytest.approx(error, rel=1e6 * EPS, abs=1e4 * EPS)
+        assert found.degrees_of_freedom == freedom
+
+
+@pytest.mark.parametrize("shape", [(5, 40), (40, 41), (40, 40)])
+@pytest.mark.parametrize("ridge", [1e-3, 2.0])
+def test_the_smaller_gram_matrix_gives_the_same_entropy_and_gradient(shape, ridge):
+    z = torch.tensor(stream(0, "wide", *shape).normal(size=shape), requires_grad=True)
+    d = shape[1]
+    centered = z - z.mean(0)
+    cov = centered.T @ centered / (shape[0] - 1) + ridge * torch.eye(d, dtype=z.dtype)
+    twin = 0.5 * (torch.linalg.slogdet(cov)[1] + d * np.log(2 * np.pi * np.e))
+    found = logdet_entropy(z, ridge=ridge)
+    assert found.item() == pytest.approx(twin.item(), abs=1e4 * EPS / ridge)
+    assert logdet_entropy(z.detach().numpy(), ridge=ridge) == pytest.approx(twin.item(), abs=1e4 * EPS / ridge)
+    (mine,), (theirs,) = torch.autograd.grad(found, z), torch.autograd.grad(twin, z)
+    torch.testing.assert_close(mine, theirs, rtol=0, atol=1e4 * EPS / ridge)
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e3, 1e8])
+def test_large_samples_of_any_kind(offset):
+    z = stream(0, "large").normal(size=(9000, 30)) + offset
+    expected = 0.5 * (np.linalg.slogdet(np.cov(z, rowvar=False))[1] + 30 * np.log(2 * np.pi * np.e))
+    rounding = 1e4 * EPS * (1 + offset)  # of the rows themselves, in the twin
+    for same in (z, np.asfortranarray(z), z[::-1], np.repeat(z, 2, axis=1)[:, ::2]):
+        same.flags.writeable = False
+        assert logdet_entropy(same) == pytest.approx(expected, abs=rounding)
+    single = z.astype(np.float32)
+    found = logdet_entropy(single)
+    assert found.dtype == np.float32
+    assert found == pytest.approx(np.float32(logdet_entropy(single.astype(float))), rel=1e-6)
+
+
+def test_groups_with_a_constant_column_are_left_out_in_the_units_of_the_others(monkeypatch):
+    """A column that is nearly always 0 is constant in most groups of the jackknife, and has units of its own there."""
+    rng = stream(0, "sparse")
+    x = rng.normal(size=(400, 3)) * [8.0, 8.0, 1.0]
+    x[:, 2] = 5 * (rng.random(400) < 0.02)
+    found = LogDet(beta=100.0).entropy(x).standard_error
+    monkeypatch.setattr(module, "moments", lambda x: moments(x)._replace(unit=np.full(3, 2.0)))  # then by rows
+    assert found == pytest.approx(LogDet(beta=100.0).entropy(x).standard_error, rel=1e-9)

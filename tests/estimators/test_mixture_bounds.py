@@ -155,6 +155,18 @@ def test_tiles_do_not_show(kind, monkeypatch):
     np.testing.assert_allclose(tiled, whole, rtol=1e3 * EPS)
 
 
+@pytest.mark.parametrize("spread", [1.0, 100.0])
+def test_many_dimensions_of_any_widths(spread):
+    """Determinants of 900 diagonal entries, whose product is no float, against sums of logarithms."""
+    rng = stream(9, "many dimensions")
+    means, variances = rng.normal(size=(3, 900)), np.exp(spread * rng.uniform(-1, 1, size=(3, 900)))
+    lower = huber_bounds(DiagonalComponents(np.full(3, 1 / 3), means, variances)).lower
+    both = variances[:, None] + variances
+    squares = ((means[:, None] - means) ** 2 / both + np.log(2 * np.pi * both)).sum(axis=2)
+    twin = -np.asarray(logsumexp(-squares / 2 - np.log(3), axis=1)).mean()
+    assert lower == pytest.approx(twin, rel=1e3 * EPS)
+
+
 def test_exact_when_clustered_or_equal():
     apart = as_law(random_mixture(1, 3, 2, "full"))
     apart = GaussianMixture(apart.weights, 100 * np.eye(3, 2) - 100, apart.covs)

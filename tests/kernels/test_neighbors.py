@@ -1,61 +1,12 @@
-"""Neighbor kernels against naive twins, in every regime: tree, matrix product, differences, ties, near-duplicates."""
+"""Neighbors against naive twins by every way that is chosen from, and the choice itself, which changes nothing."""
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from itssl.arrays import stream
 from itssl.kernels import neighbors as kernel
-from itssl.kernels.neighbors import METRICS, marginal_counts, neighbors, tiles
-
-ROUNDING = 16 * np.finfo(float).eps
-
-
-def distance_twin(x, metric):
-    """All distances from the definition; a row is infinitely far from itself."""
-    difference = np.abs(x[:, None] - x[None])
-    if metric in ("chebyshev", "euclidean"):  # in the arithmetic of the kernels, for counts that must agree exactly
-        away = difference.max(axis=2) if metric == "chebyshev" else np.sqrt((difference**2).sum(axis=2))
-    else:
-        p, unit = 1.0 if metric == "manhattan" else metric, np.abs(difference).max()
-        away = np.linalg.norm(difference.astype(np.longdouble) / unit, ord=p, axis=2).astype(float) * unit
-    np.fill_diagonal(away, np.inf)
-    return away
-
-
-def counts_twin(x, y, k, metric, variant):
-    """KSG's counts, one row at a time, from the definition."""
-    away_x, away_y = distance_twin(x, metric), distance_twin(y, metric)
-    joint, n_x, n_y = np.maximum(away_x, away_y), [], []
-    for i in range(len(x)):
-        nearest = np.argsort(joint[i], kind="stable")[:k]
-        if variant == 1:
-            n_x.append((away_x[i] < joint[i, nearest[-1]]).sum())
-            n_y.append((away_y[i] < joint[i, nearest[-1]]).sum())
-        else:
-            n_x.append((away_x[i] <= away_x[i, nearest].max()).sum())
-            n_y.append((away_y[i] <= away_y[i, nearest].max()).sum())
-    return np.array(n_x), np.array(n_y)
-
-
-DATA = {
-    "gaussian": lambda rng, n, d: rng.normal(size=(n, d)),
-    "near-duplicates 1e-4, offset 1000": lambda rng, n, d: (
-        1000 + np.repeat(rng.normal(size=(n // 4, d)), 4, axis=0) + 1e-4 * rng.normal(size=(n // 4 * 4, d))
-    ),
-    "near-duplicates 1e-7": lambda rng, n, d: (
-        np.repeat(rng.normal(size=(n // 4, d)), 4, axis=0) + 1e-7 * rng.normal(size=(n // 4 * 4, d))
-    ),
-    "scale 1e-12": lambda rng, n, d: 1e-12 * rng.normal(size=(n, d)),
-    "scale 1e12": lambda rng, n, d: 1e12 * rng.normal(size=(n, d)),
-    "tight cluster far away": lambda rng, n, d: np.r_[
-        1e-10 * rng.normal(size=(n // 2, d)), 1e6 + rng.normal(size=(n - n // 2, d))
-    ],
-    "clusters of 50": lambda rng, n, d: (
-        np.repeat(rng.normal(size=(n // 50, d)), 50, axis=0) + 1e-3 * rng.normal(size=(n // 50 * 50, d))
-    ),
-}
+from itssl.kernels.neighbors import METRICS, neighbors
+from tests.kernels.traps import DATA, ROUNDING, distance_twin
 
 
 @pytest.mark.parametrize("metric", ["euclidean", "chebyshev"])
@@ -98,13 +49,6 @@ def test_powers_that_underflow_are_redone(monkeypatch):
     assert len(redone) == 40
 
 
-@pytest.mark.parametrize("threaded", [0, 2**60])
-def test_threads_change_nothing(threaded, monkeypatch):
-    monkeypatch.setattr(kernel, "_THREADED", threaded)
-    x = stream(0, "threads").normal(size=(300, 3))
-    np.testing.assert_array_equal(neighbors(x, 2, "euclidean")[1], np.argsort(distance_twin(x, "euclidean"))[:, :2])
-
-
 @pytest.mark.parametrize("d", [3, 20])
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("exponent", [-1000, -560, -400, 400, 560, 1000])
@@ -117,17 +61,51 @@ def test_extreme_units_change_nothing(metric, d, exponent):
     np.testing.assert_allclose(np.ldexp(far, -exponent), distances, rtol=1e-13)
 
 
-def test_uncertified_rows_are_redone(monkeypatch):
-    """Near-duplicates at 1e-9 defeat the matrix product: without the certificate the answer would be wrong."""
-    rng = stream(0, "uncertified")
-    x = np.repeat(rng.normal(size=(4, 16)), 60, axis=0) + 1e-9 * rng.normal(size=(240, 16))
-    twin = np.sort(distance_twin(x, "euclidean"), axis=1)[:, :3]
-    np.testing.assert_allclose(neighbors(x, 3, "euclidean")[0], twin, rtol=ROUNDING, atol=0)
-    redone = []
-    original = kernel._difference_tile
-    monkeypatch.setattr(kernel, "_difference_tile", lambda *a: redone.append(a[1]) or original(*a))
-    neighbors(x, 3, "euclidean")
-    assert len(redone) > 100
+WAYS = ("tree_neighbors", "brute_neighbors", "chebyshev_neighbors", "_difference_neighbors", "_power_neighbors")
+
+
+def way_taken(monkeypatch, x, k, metric, **options):
+    """The answer of neighbors, and which of its ways gave it."""
+    taken = []
+    with monkeypatch.context() as patch:
+        for name in WAYS:
+            original = getattr(kernel, name)
+
+            def recorded(*a, name=name, original=original, **b):
+                taken.append(name)
+                return original(*a, **b)
+
+            patch.setattr(kernel, name, recorded)
+        return neighbors(x, k, metric, **options), taken
+
+
+TILES = {"euclidean": "brute_neighbors", "chebyshev": "chebyshev_neighbors", "manhattan": "_difference_neighbors"}
+
+
+@pytest.mark.parametrize("metric", TILES)
+@pytest.mark.parametrize("d", [2, 20])
+@pytest.mark.parametrize("kind", DATA)
+def test_the_choice_changes_nothing(kind, d, metric, monkeypatch):
+    x = DATA[kind](stream(0, "choice", kind, d), 200, d)
+    answers = {}
+    for tree in (True, False):
+        monkeypatch.setattr(kernel, "tree_pays", lambda *_, tree=tree: tree)
+        (answers[tree], rows), taken = way_taken(monkeypatch, x, 3, metric)
+        assert taken == ["tree_neighbors" if tree else TILES[metric]]
+        assert (rows != np.arange(len(x))[:, None]).all()
+    np.testing.assert_allclose(answers[True], answers[False], rtol=ROUNDING)
+
+
+def test_what_is_chosen(monkeypatch):
+    rng = stream(0, "chosen")
+    plane, cloud = rng.normal(size=(1500, 2)) @ rng.normal(size=(2, 24)), rng.normal(size=(4000, 24))
+    for metric in TILES:
+        assert way_taken(monkeypatch, plane, 2, metric)[1] == ["tree_neighbors"]
+    for metric in METRICS:
+        assert way_taken(monkeypatch, cloud, 2, metric)[1] == [TILES[metric]]
+    assert way_taken(monkeypatch, cloud[:, :1], 2, "euclidean")[1] == []
+    assert way_taken(monkeypatch, cloud[:60, :2], 2, 3.0)[1] == ["_power_neighbors", "tree_neighbors"]
+    assert way_taken(monkeypatch, cloud[:60], 2, 3.0)[1] == ["_difference_neighbors"]
 
 
 @pytest.mark.parametrize("metric", ["euclidean", "chebyshev"])
@@ -140,45 +118,28 @@ def test_copies_are_neighbors_at_distance_zero(d, metric):
     np.testing.assert_array_equal(x[rows], np.repeat(x[:, None], 2, axis=1))
 
 
-@settings(max_examples=60, deadline=None)
-@given(
-    seed=st.integers(0, 2**32 - 1), n=st.integers(6, 60), d_x=st.integers(1, 7), d_y=st.integers(1, 7),
-    k=st.integers(1, 5), variant=st.sampled_from([1, 2]), metric=st.sampled_from(["chebyshev", "euclidean"]),
-    grid=st.booleans(),
-)  # fmt: skip
-def test_counts_equal_the_definition(seed, n, d_x, d_y, k, variant, metric, grid):
-    rng = stream(seed, "counts")
-    x, y = rng.normal(size=(n, d_x)), rng.normal(size=(n, d_y))
-    if grid and variant == 1:  # ties everywhere: strictness is all that matters (variant 2 depends on tie order)
-        x, y = np.round(2 * x), np.round(2 * y)
-    fast, twin = marginal_counts(x, y, k, metric, variant), counts_twin(x, y, k, metric, variant)
-    np.testing.assert_array_equal(fast, twin)
+@pytest.mark.parametrize("cores", [1, 2])
+@pytest.mark.parametrize("metric", ["euclidean", "chebyshev", "manhattan", 3.0])
+def test_tiles_of_any_size_on_any_cores_say_the_same(metric, cores, monkeypatch):
+    """90 rows in tiles of a row, of a few, and in one."""
+    x = stream(0, "tiles").normal(size=(90, 16))
+    monkeypatch.setattr(kernel, "tree_pays", lambda *_: False)
+    monkeypatch.setattr("itssl.kernels.threads.cores", lambda: cores)
+    whole = neighbors(x, 3, metric)
+    for memory in (1, 2**17, 2**30):
+        for one, many in zip(whole, neighbors(x, 3, metric, max_memory=memory), strict=True):
+            np.testing.assert_array_equal(one, many)
 
 
-def test_tree_and_tiles_count_alike():
-    rng = stream(0, "both paths")
-    x, y = rng.normal(size=(500, 3)), rng.normal(size=(500, 2))
-    for variant in (1, 2):
-        tree = kernel._tree_counts(x, y, 4, variant)
-        tile = kernel._count_tile(x, y, slice(0, 500), 4, "chebyshev", variant)
-        np.testing.assert_array_equal(tree, tile)
+@pytest.mark.parametrize("metric", ["manhattan", 3.0])
+def test_tiles_of_differences_keep_to_the_memory(metric, monkeypatch):
+    import tracemalloc
 
-
-def test_tiles_cover_everything_in_bounded_memory():
-    for n in (1, 5, 10_000):
-        parts = list(tiles(n))
-        np.testing.assert_array_equal(np.concatenate([np.arange(n)[p] for p in parts]), np.arange(n))
-        assert all((p.stop - p.start) * n * 8 <= 2**25 for p in parts)
-
-
-@pytest.mark.parametrize("metric", ["euclidean", "chebyshev"])
-def test_many_tiles_say_what_one_says(metric, monkeypatch):
-    """Rows of 20 dimensions in tiles of at most 8 rows, on all cores: the same neighbors and counts, in order."""
-    x, y = stream(0, "tiles").normal(size=(2, 130, 20))
-    whole, counted = neighbors(x, 3, metric), marginal_counts(x, y, 3, metric, 1)
-    monkeypatch.setattr("itssl.kernels.neighbors._TILE_BYTES", 8 * 8 * 220)
-    assert len(list(tiles(130, width=220))) > 10
-    for one, many in zip(
-        (*whole, *counted), (*neighbors(x, 3, metric), *marginal_counts(x, y, 3, metric, 1)), strict=True
-    ):
-        np.testing.assert_array_equal(one, many)
+    x = stream(0, "memory").normal(size=(800, 20))
+    monkeypatch.setattr(kernel, "tree_pays", lambda *_: False)
+    neighbors(x[:40], 3, metric)  # imports
+    tracemalloc.start()
+    neighbors(x, 3, metric, max_memory=2**21)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2**21 + 4 * (x.nbytes + 800 * 3 * 16)

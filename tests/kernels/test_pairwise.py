@@ -1,12 +1,16 @@
 """Pairwise kernel sums against the n×n definition."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from scipy.special import logsumexp
+from threadpoolctl import threadpool_limits
 
 from itssl.arrays import stream
-from itssl.kernels import pairwise
+from itssl.kernels import mixture_density, pairwise
 from itssl.kernels.pairwise import kernel_sums, log_kernel_sums, squared_distances
+from tests.kernels.traps import DATA
 
 
 def sums_twin(z, var, weights):
@@ -28,12 +32,73 @@ def test_sums_equal_the_definition(d, var):
         np.testing.assert_allclose(fast, twin, rtol=exponent_error)
 
 
-def test_tiles_do_not_show(monkeypatch):
+@pytest.mark.parametrize("kept", [0, 2**21])
+@pytest.mark.parametrize("var", [0.5, 1e-4])
+def test_tiles_do_not_show(var, kept, monkeypatch):
+    """At var 1e-4 rows are put in order and tiles out of reach left out; factors are kept or formed again."""
     rng = stream(0, "tiles")
-    z, weights = rng.normal(size=(70, 3)), rng.uniform(size=(70, 2))
-    whole = kernel_sums(z, 0.5, weights)
-    monkeypatch.setattr(pairwise, "_TILE", 16)
-    np.testing.assert_allclose(kernel_sums(z, 0.5, weights), whole, rtol=64 * np.finfo(float).eps)
+    z, weights = rng.normal(size=(300, 3)), rng.uniform(size=(300, 2))
+    monkeypatch.setattr(pairwise, "_KEPT_CELLS", kept)
+    monkeypatch.setattr(pairwise, "_TILE", 512)
+    whole = kernel_sums(z, var, weights)
+    for tile in (16, 7):
+        monkeypatch.setattr(pairwise, "_TILE", tile)
+        np.testing.assert_allclose(kernel_sums(z, var, weights), whole, rtol=1e-11)
+
+
+@pytest.mark.parametrize("name", DATA)
+def test_traps(name, monkeypatch):
+    """Noise as wide as the distance to the nearest neighbors, or as all distances; 300 rows in tiles of 32."""
+    monkeypatch.setattr(pairwise, "_TILE", 32)
+    for d in (2, 40):
+        z = DATA[name](stream(0, "traps", name, d), 300, d)
+        squared = ((z[:, None] - z[None]) ** 2).sum(axis=2)
+        for var in (np.median(np.partition(squared, 3, axis=1)[:, 3]), np.median(squared)):
+            if var == 0:
+                continue
+            # Coordinates are rounded by eps of their size when they are centered.
+            rounding = 1e-11 + 64 * d * np.finfo(float).eps * np.abs(z - z.mean(axis=0)).max() / var**0.5
+            for fast, twin in zip(kernel_sums(z, var), sums_twin(z, var, np.ones((len(z), 2))), strict=True):
+                np.testing.assert_allclose(fast, twin, rtol=rounding)
+
+
+def test_weights_of_any_size_keep_far_rows_in_sight():
+    """A row of weight 1e-30 sees heavy ones whose kernels are 1e-25; one of weight 0 has no term of its own."""
+    z = np.r_[np.zeros((300, 1)), np.full((300, 1), np.sqrt(8 * 57.0))]
+    for light in (1e-30, 0.0):
+        weights = np.where(np.arange(600) < 300, 1.0, light)[:, None] * np.ones(2)
+        for fast, twin in zip(kernel_sums(z, 1.0, weights), sums_twin(z, 1.0, weights), strict=True):
+            np.testing.assert_allclose(fast[:300], twin[:300], rtol=1e-11)
+        np.testing.assert_allclose(kernel_sums(z, 1.0, weights)[0], sums_twin(z, 1.0, weights)[0], rtol=1e-11)
+
+
+def test_threads_change_nothing():
+    z = stream(0, "threads").normal(size=(1500, 5))
+    many = kernel_sums(z, 0.1), log_kernel_sums(z[:700], z, np.zeros(1500))
+    with threadpool_limits(limits=1):
+        one = kernel_sums(z, 0.1), log_kernel_sums(z[:700], z, np.zeros(1500))
+    np.testing.assert_array_equal(many[0], one[0])
+    np.testing.assert_array_equal(many[1], one[1])
+
+
+def test_memory_does_not_grow_with_the_pairs():
+    """5000 rows would take 200 MB as n×n; the rows take 18 MB and are not copied."""
+    z, weights = stream(0, "memory").normal(size=(5000, 450)), np.zeros(5000)
+    for work in (lambda: kernel_sums(z, 30.0), lambda: log_kernel_sums(z[:1500], z, weights)):
+        tracemalloc.start()
+        try:
+            work()
+            assert tracemalloc.get_traced_memory()[1] < 2**25
+        finally:
+            tracemalloc.stop()
+
+
+def test_inputs_stay_as_they_are():
+    z, weights = stream(0, "read-only").normal(size=(600, 2))[::2], np.ones((300, 2))
+    before = z.copy()
+    z.flags.writeable = weights.flags.writeable = False
+    np.testing.assert_array_equal(kernel_sums(z, 1e-3, weights), kernel_sums(before, 1e-3))
+    np.testing.assert_array_equal(z, before)
 
 
 def test_far_apart_rows_count_for_nothing():
@@ -62,7 +127,8 @@ def test_log_sums_equal_the_definition(d, offset, monkeypatch):
     twin = np.asarray(logsumexp(exponents + log_weights, axis=1))
     error = 64 * np.finfo(float).eps * d * (1 + offset) + 1e-10  # eps·|z|·|difference|, both summed over d
     np.testing.assert_allclose(log_kernel_sums(x, z, log_weights), twin, atol=error, rtol=0)
-    monkeypatch.setattr(pairwise, "_TILE", 16)
+    monkeypatch.setattr(mixture_density, "_COMPONENTS", 16)
+    monkeypatch.setattr(mixture_density, "_KEPT", 0)
     np.testing.assert_allclose(log_kernel_sums(x, z, log_weights), twin, atol=error, rtol=0)
 
 
@@ -82,3 +148,12 @@ def test_distances_whose_squares_overflow():
     near, far = log_kernel_sums(np.array([[0.0], [1e200]]), z, np.zeros(6))
     assert near == pytest.approx(np.log(1 + np.exp(-0.5)), rel=1e-14)
     assert far == pytest.approx(np.log(2), rel=1e-14)
+
+
+@pytest.mark.parametrize("far", [1e8, 1e12, 1e15])
+def test_one_row_far_away_costs_the_others_no_digits(far):
+    z = np.r_[stream(0, "far").normal(size=(40, 3)), np.full((1, 3), far)]
+    first, second = kernel_sums(z, 1.0)
+    difference = ((z[:, None] - z) ** 2).sum(axis=2)
+    np.testing.assert_allclose(first, np.exp(-difference / 8).sum(axis=1), rtol=1e-11)
+    np.testing.assert_allclose(second, np.exp(-difference / 2).sum(axis=1), rtol=1e-11)

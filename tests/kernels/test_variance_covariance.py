@@ -1,11 +1,13 @@
 """VICReg's hinge and energy against the textbook form, in value and gradient, and where nothing varies."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 import torch
 
 from itssl.arrays import stream
-from itssl.kernels.variance_covariance import offdiagonal_energy, variance_covariance
+from itssl.kernels.variance_covariance import offdiagonal_energy, paired_variance_covariance, variance_covariance
 
 EPS = float(np.finfo(float).eps)
 SHAPES = [(12, 4), (6, 6), (4, 12), (2, 5), (7, 1)]
@@ -39,6 +41,65 @@ def test_values_and_gradients_are_those_of_the_textbook(n, d, gamma, eps):
         (mine,) = torch.autograd.grad(weights[0] * found[0] + weights[1] * found[1], z, retain_graph=True)
         (theirs,) = torch.autograd.grad(weights[0] * expected[0] + weights[1] * expected[1], z, retain_graph=True)
         torch.testing.assert_close(mine, theirs, rtol=0, atol=64 * n * d * EPS * (1 + float(theirs.abs().max())))
+
+
+def textbook_pair(z_a: torch.Tensor, z_b: torch.Tensor, gamma: float, eps: float) -> list[torch.Tensor]:
+    hinges, energies = zip(*(textbook(z, gamma, eps) for z in (z_a, z_b)), strict=True)
+    return [(z_a - z_b).square().sum(), hinges[0] + hinges[1], energies[0] + energies[1]]
+
+
+def weighted(values: Sequence[torch.Tensor], weights: Sequence[float] = (1.0, 1.0, 1.0)) -> torch.Tensor:
+    return torch.stack([w * v for w, v in zip(weights, values, strict=True)]).sum()
+
+
+@pytest.mark.parametrize(("n", "d"), SHAPES)
+@pytest.mark.parametrize("offset", [0.0, 1e3])
+def test_a_pair_is_both_views_and_their_distance(n, d, offset):
+    a, b = (torch.tensor(batch(n, d, name) + offset, requires_grad=True) for name in ("a", "b"))
+    views = (a, b)
+    found, expected = paired_variance_covariance(*views, 1.5, 1e-4), textbook_pair(*views, 1.5, 1e-4)
+    size = 64 * n * d * EPS * (1 + sum(float((z - z.mean(0)).square().sum().detach()) ** 2 for z in views))
+    size *= 1 + offset  # rounding of the rows themselves
+    for value, plain, twin in zip(
+        found, paired_variance_covariance(a.detach().numpy(), b.detach().numpy(), 1.5, 1e-4), expected, strict=True
+    ):
+        assert value.item() == pytest.approx(twin.item(), abs=size)
+        assert float(plain) == pytest.approx(twin.item(), abs=size)
+    for weights in ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0), (0.3, -2.0, 0.7)):
+        mine, theirs = (
+            torch.autograd.grad(weighted(of, weights), views, retain_graph=True) for of in (found, expected)
+        )
+        for gradient, twin in zip(mine, theirs, strict=True):
+            torch.testing.assert_close(gradient, twin, rtol=0, atol=size * (1 + float(twin.abs().max())))
+
+
+@pytest.mark.parametrize(("n", "d"), [(8, 3), (3, 8)])
+def test_one_view_alone_may_want_a_gradient_and_kinds_may_differ(n, d):
+    a, b = torch.tensor(batch(n, d, "a")), torch.tensor(batch(n, d, "b"))
+    single = a.float()
+    for views in ((a.clone().requires_grad_(), b), (a, b.clone().requires_grad_())):
+        (wants,) = (z for z in views if z.requires_grad)
+        (mine,) = torch.autograd.grad(weighted(paired_variance_covariance(*views, 1.0, 1e-4)), wants)
+        (theirs,) = torch.autograd.grad(weighted(textbook_pair(*views, 1.0, 1e-4)), wants)
+        torch.testing.assert_close(mine, theirs, rtol=1e-10, atol=1e-10 * float(theirs.abs().max()))
+    single.requires_grad_()
+    found = paired_variance_covariance(single, b, 1.0, 1e-4)
+    assert found.energy.dtype == torch.float64
+    (gradient,) = torch.autograd.grad(found.squared_distance + found.hinge, single)
+    assert gradient.dtype == torch.float32
+
+
+@pytest.mark.parametrize(("n", "d"), [(8, 3), (3, 8)])
+def test_a_pair_is_differentiable_once_and_its_gradient_as_often_as_asked(n, d):
+    a, b = (torch.tensor(batch(n, d, name), requires_grad=True) for name in ("a", "b"))
+    views = (a, b)
+    total = weighted(paired_variance_covariance(*views, 1.0, 1e-4))
+    first = torch.autograd.grad(total, views, retain_graph=True)
+    again = torch.autograd.grad(total, views, create_graph=True)
+    for one, other in zip(first, again, strict=True):
+        assert torch.equal(one, other.detach())
+    with pytest.raises(RuntimeError, match="differentiated once, got a second derivative; for that"):
+        torch.autograd.grad(again[1].square().sum(), views)
 
 
 @pytest.mark.parametrize(("n", "d"), [(8, 3), (3, 8)])
@@ -96,3 +157,15 @@ def test_the_input_is_not_touched(n, d):
     (hinge + energy).backward()
     variance_covariance(z, 1.0, 1e-4)
     np.testing.assert_array_equal(tensor.detach().numpy(), z)
+
+
+@pytest.mark.parametrize("shape", [(12, 5), (5, 12)])
+def test_autocast_does_not_reach_the_products(shape):
+    z = [torch.from_numpy(a).requires_grad_() for a in stream(0, "autocast").normal(size=(2, *shape))]
+    plain = paired_variance_covariance(z[0], z[1], 1.0, 1e-4)
+    expected = torch.autograd.grad(torch.stack(plain).sum(), z)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = paired_variance_covariance(z[0], z[1], 1.0, 1e-4)
+        gradients = torch.autograd.grad(torch.stack(found).sum(), z)
+    for one, other in zip((*found, *gradients), (*plain, *expected), strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=0)

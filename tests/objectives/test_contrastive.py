@@ -13,7 +13,7 @@ from itssl.claims.contrastive_link import _optimal_scores
 from itssl.claims.decision import Outcome
 from itssl.distributions.tasks import linear_gaussian_views
 from itssl.estimate import Bias
-from itssl.objectives import contrast, infonce_terms, nt_xent_terms, spectral_contrastive_terms
+from itssl.objectives import contrast, contrastive, infonce_terms, nt_xent_terms, spectral_contrastive_terms
 from itssl.objectives.contrastive import on_sphere
 
 EPS = np.finfo(float).eps
@@ -46,6 +46,27 @@ def test_equals_the_definition_in_both_kinds(seed, n, d, temperature):
 def test_gradient():
     z_a, z_b = (torch.tensor(z, requires_grad=True) for z in stream(0, "gradient").normal(size=(2, 6, 3)))
     assert torch.autograd.gradcheck(lambda a, b: infonce_terms(a, b, temperature=0.5).total(), (z_a, z_b))
+
+
+@pytest.mark.parametrize("loss", [infonce_terms, nt_xent_terms])
+def test_scores_by_rows_change_nothing_and_are_not_kept(loss, monkeypatch):
+    """Values and gradients are those of all scores at once; nothing larger than both views is saved."""
+    arrays = stream(0, "by rows").normal(size=(2, 50, 3))
+    saved = []
+
+    def results():
+        tensors = [torch.tensor(z, requires_grad=True) for z in arrays]
+        saved.clear()
+        with torch.autograd.graph.saved_tensors_hooks(lambda t: saved.append(t.numel()) or t, lambda t: t):
+            total = loss(*tensors, temperature=0.2).total()
+        return [loss(*arrays, temperature=0.2).total(), total.item(), *torch.autograd.grad(total, tensors)]
+
+    whole = results()
+    assert max(saved) >= 50**2
+    monkeypatch.setattr(contrastive, "_SCORES", 2000)
+    for by_rows, expected in zip(results(), whole, strict=True):
+        np.testing.assert_allclose(by_rows, expected, rtol=64 * EPS, atol=64 * EPS)
+    assert max(saved) <= 100 * 3
 
 
 def test_large_scores_do_not_overflow():
