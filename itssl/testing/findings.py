@@ -119,6 +119,18 @@ class ConformanceReport:
         """Of all checks together."""
         return sum(f.seconds for f in self.findings)
 
+    def to_dict(self) -> dict[str, Any]:
+        """Plain numbers and strings, ready for JSON: one entry a check under "checks"."""
+        checks = {
+            f.check.name: {
+                "outcome": f.outcome.value, "law": f.check.law, "cases": [str(case) for case in f.worst],
+                "reason": f.reason, "reproduce": f.reproduce, "seconds": round(f.seconds, 3),
+            }
+            for f in self.findings
+        }  # fmt: skip
+        names = ("estimator", "quantity", "seed", "profile", "false_alarm_rate")
+        return {name: getattr(self, name) for name in names} | {"checks": checks}
+
     def require(self) -> None:
         """Raise ConformanceError with all failed checks, if there are any."""
         if self.failures:

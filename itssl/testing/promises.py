@@ -19,8 +19,8 @@ class Promises:
     deterministic: the same sample gives the same number. If not, pass ``with_seed``, or exact checks are left out.
     with_seed: seed → estimator; every call then goes to a new one with the same seed.
     with_k: k → estimator, for estimators with k neighbors.
-    reference: an estimator of the same formula, to be equaled up to rounding. Only such a twin shows a constant that is
-        off by 1/(2n), as log(n − 1) for ψ(n).
+    reference: an estimator of the same formula and units, to be equaled up to rounding. Only such a twin shows a
+        constant that is off by 1/(2n), as log(n − 1) for ψ(n).
     max_dim: the largest number of columns; 1 hands over arrays of shape (n,).
     family: "gaussian" if the estimator is for Gaussian laws alone.
     order_invariant, translation_invariant, scale_invariant: under permuted rows, x + b, and a·x (both variables).

@@ -1,5 +1,8 @@
 """The suites as users meet them: reports, failures that can be repeated, promises, and the budget of false alarms."""
 
+import json
+import warnings
+
 import numpy as np
 import pytest
 from testing.mutants import diagonal_only, in_bits, kozachenko_leonenko, ksg, rows_squeezed
@@ -77,6 +80,8 @@ def test_a_report_has_no_truth_value_and_shows_itself_in_notebooks():
             bool(thing)
     assert report.require() is None
     assert repr(report) == str(report)
+    plain = json.loads(json.dumps(report.to_dict()))
+    assert {name: entry["outcome"] for name, entry in plain["checks"].items()} == dict.fromkeys(QUICK, "HOLDS")
     shown = failed(check_entropy_estimator, lambda x: 7.0, only=QUICK)._repr_html_()
     assert "<table>" in shown
     assert "h(X, c) = −∞" in shown
@@ -116,6 +121,23 @@ def test_what_an_estimator_raises_becomes_a_failure():
     assert len(report.failures) > 10
     endless = failed(check_entropy_estimator, lambda x: np.inf, only="truth").failures[0]
     assert "expected a finite number, got inf" in str(endless)
+
+
+def test_a_warning_that_every_sample_gets_excuses_nothing():
+    def talks(x):
+        warnings.warn(f"{len(x)} rows", UserWarning, stacklevel=1)
+        return kozachenko_leonenko(x + 1e-10 * stream(0, "jitter").normal(size=x.shape))
+
+    case = failed(check_entropy_estimator, talks, only="atom").failures[0].worst[0]
+    assert "without a word" in case.arrived
+
+    def warns(x):
+        if len(np.unique(x)) < x.size:
+            warnings.warn("ties", UserWarning, stacklevel=1)
+        return talks(x)
+
+    case = check_entropy_estimator(warns, only="atom").findings[0].cases[0]
+    assert "with UserWarning: ties" in case.arrived
 
 
 def test_answers_that_vary_are_compared_through_their_seed():

@@ -47,10 +47,12 @@ def standard_error(trial: Trial) -> Iterator[Case]:
         off, error = abs(found.value - place.truth), found.standard_error
         low, high = found.interval(0.95)
         hits = (not off > 2 * error, not off <= error / 2, low <= place.truth <= high)
-        return tuple(Share(int(hit), 1) for hit in hits), (FLOOR, SLACK, FLOOR)
+        return tuple(Share(int(hit), 1) for hit in hits), tuple(floors.values())
 
-    what = "shares within 2 se, beyond se/2, in the interval, less 0.8, 0.4, 0.8"
-    yield trial.decided(f"{place.name}, {n} rows", shares, Relation.AT_LEAST, 0.0, worlds=1, what=what)
+    floors = {"within two standard errors": FLOOR, "beyond half of one": SLACK, "in the 95 % interval": FLOOR}
+    yield trial.decided(
+        f"{place.name}, {n} rows", shares, Relation.AT_LEAST, 0.0, worlds=1, what="a share of truths", truth=floors
+    )
 
 
 @check(
@@ -77,7 +79,7 @@ def bias_direction(trial: Trial) -> Iterator[Case]:
         margin = place.oracle_error(n) / (6 if n == FEW else 4)
         yield trial.decided(
             f"{place.name}, {n} rows", lambda rng, p=place, n=n: (trial.value(p.name, *p.draw(n, rng)), p.truth),
-            relation, margin, worlds=len(judged), what=f"mean − {place.truth:.4g}, {bias.value}",
+            relation, margin, worlds=len(judged), what=f"a mean answer ({bias.value}) of",
             replicates=4 if n == FEW else 2, truth=place.truth,
         )  # fmt: skip
 

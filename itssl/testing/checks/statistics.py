@@ -41,7 +41,7 @@ def truth(trial: Trial) -> Iterator[Case]:
         yield trial.decided(
             place.name, lambda rng, p=place: (trial.value(p.name, *p.draw(n, rng)), p.truth), Relation.EQUAL,
             place.margin(trial.promises, n), worlds=len(known), truth=place.truth,
-            what=f"mean of {n} rows − {place.truth:.4g} nats",
+            what=f"a mean answer to {n} rows of",
         )  # fmt: skip
 
 
@@ -62,7 +62,7 @@ def consistency(trial: Trial) -> Iterator[Case]:
             few, many = (abs(trial.value(p.name, *p.draw(m, rng)) - p.truth) for m in (n // 8, n))
             return many, factor * few
 
-        what = f"mean error of {n} rows − {factor:.2f} × that of {n // 8}"
+        what = f"mean error of {n} rows less {factor:.2f} times that of {n // 8}"
         yield trial.decided(place.name, errors, Relation.AT_MOST, 0.0, worlds=len(known), what=what)
 
 
@@ -85,7 +85,7 @@ def chain_rule(trial: Trial) -> Iterator[Case]:
         return whole, trial.value(world, x) + trial.value(world, noise)
 
     margin = joint.margin(trial.promises, n)
-    yield trial.decided(world, sides, Relation.EQUAL, margin, worlds=1, what="mean of ĥ(X, X + N) − ĥ(X) − ĥ(N)")
+    yield trial.decided(world, sides, Relation.EQUAL, margin, worlds=1, what="a mean ĥ(X, X + N) − ĥ(X) − ĥ(N) of")
 
 
 @check(
@@ -101,7 +101,8 @@ def independence(trial: Trial) -> Iterator[Case]:
     place = independent_place(1)
     yield trial.decided(
         place.name, lambda rng: (trial.value(place.name, *place.draw(SMALL, rng)), 0.0),
-        Relation.AT_MOST if loose else Relation.EQUAL, margin, worlds=1, what=f"mean of {SMALL} rows", replicates=4,
+        Relation.AT_MOST if loose else Relation.EQUAL, margin, worlds=1,
+        what=f"a mean answer to {SMALL} rows of", replicates=4,
     )  # fmt: skip
 
 
@@ -148,4 +149,4 @@ def data_processing(trial: Trial) -> Iterator[Case]:
             y = x.sum(axis=1, keepdims=True) + 0.5 * rng.standard_normal((n, 1))
             return trial.value(name, processed(x, rng), y), trial.value("X", x, y)
 
-        yield trial.decided(name, sides, Relation.AT_MOST, 0.0, worlds=len(maps), what="mean of Î(f(X); Y) − Î(X; Y)")
+        yield trial.decided(name, sides, Relation.AT_MOST, 0.0, worlds=len(maps), what="a mean Î(f(X); Y) − Î(X; Y) of")

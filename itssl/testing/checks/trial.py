@@ -1,5 +1,6 @@
 """One check at work on one estimator: how it draws, calls, compares and decides; and the register of all checks."""
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -130,7 +131,7 @@ class Trial:
             found = self.call(*samples, estimator=estimator)
         except Exception as error:
             return Case(world=world, expected=expected, arrived=type(error).__name__, outcome=Outcome.HOLDS)
-        said = set(found.warnings) - set(usual.warnings)
+        said = _without_numbers(found.warnings) - _without_numbers(usual.warnings)
         fine = bool(said) or not np.isfinite(found.value) or abs(found.value - truth) <= margin
         arrived = f"{found.value:.6g} nats" + (f" with {', '.join(sorted(said))}" if said else ", without a word")
         return Case(
@@ -139,24 +140,35 @@ class Trial:
 
     def decided(
         self, world: str, sides: Callable[[np.random.Generator], tuple[Any, Any]], relation: Relation, margin: float,
-        *, worlds: int, what: str, replicates: int = 1, truth: float = 0.0,
+        *, worlds: int, what: str, replicates: int = 1, truth: float | dict[str, float] = 0.0,
     ) -> Case:  # fmt: skip
-        """The decision rule on replicates of two sides, at the check's rate shared among its ``worlds``."""
+        """The decision rule on replicates of two sides, at the check's rate shared among its ``worlds``.
+
+        ``truth`` is the mean of the right side where it is constant, for the words of the case; by part, if both sides
+        have several.
+        """
+        parts = tuple(truth) if isinstance(truth, dict) else ("",)
 
         def replicate(i: int) -> Sides:
             left, right = sides(self.rng(world, i))
-            return Sides(left=left, right=right, parts=tuple(map(str, range(len(left)))) if _many(left) else ("",))
+            return Sides(left=left, right=right, parts=parts)
 
         decision = decide(
             replicate, relation, MonteCarlo(margin), false_verdict_rate=self.rate / worlds,
             first_look=self.profile.first_look, max_replicates=self.profile.replicates * replicates,
         )  # fmt: skip
-        gap = decision.gap
-        arrived = f"{format_with_error(gap.value, gap.standard_error)} over {decision.replicates} samples"
+        center = truth[decision.part] if isinstance(truth, dict) else truth
+        found, error = center + decision.gap.value, decision.gap.standard_error
+        arrived = f"{format_with_error(found, error)} over {decision.replicates} samples"
         if decision.outcome is Outcome.VIOLATED:
-            arrived += unit_hint(truth, truth + gap.value, 4 * gap.standard_error)
-        sign = {Relation.EQUAL: "0 ±", Relation.AT_MOST: "at most", Relation.AT_LEAST: "at least -"}[relation]
-        return Case(world=world, expected=f"{what}: {sign} {margin:.3g}", arrived=arrived, outcome=decision.outcome)
+            arrived += unit_hint(center, found, 4 * error)
+        bound = {
+            Relation.EQUAL: f"{center:.4g} ± {margin:.3g}",
+            Relation.AT_MOST: f"at most {center + margin:.4g}",
+            Relation.AT_LEAST: f"at least {center - margin:.4g}",
+        }[relation]
+        expected = f"{' '.join(filter(None, (what, decision.part)))} {bound}"
+        return Case(world=world, expected=expected, arrived=arrived, outcome=decision.outcome)
 
 
 def unit_hint(expected: float, found: float, error: float) -> str:
@@ -179,5 +191,6 @@ def _violated(world: str, expected: str, arrived: str) -> Case:
     return Case(world=world, expected=expected, arrived=arrived, outcome=Outcome.VIOLATED)
 
 
-def _many(side: Any) -> bool:
-    return isinstance(side, tuple)
+def _without_numbers(messages: tuple[str, ...]) -> set[str]:
+    """Messages that differ in their numbers alone are one."""
+    return {re.sub(r"\d[\d.e+-]*", "#", message) for message in messages}
