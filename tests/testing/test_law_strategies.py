@@ -1,5 +1,7 @@
 """Matrices and laws that are drawn: their premises hold in every example, and their truths by a second route."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import Phase, find, given, settings
@@ -11,6 +13,8 @@ from itssl.distributions.gaussian import Gaussian
 from itssl.distributions.images import Image
 from itssl.distributions.law import monte_carlo_entropy
 from itssl.distributions.maps import affine
+from itssl.distributions.products import Product
+from itssl.distributions.scalar_families import ScalarLaw
 from itssl.testing.strategies import (
     correlations,
     covariances,
@@ -101,13 +105,20 @@ def test_mixtures_have_the_size_asked_for(data, d, m):
 
 
 @settings(max_examples=50, deadline=None)
-@given(law=laws(), seed=seeds())
+@given(law=laws().map(lambda law: centered(law)), seed=seeds())
 def test_entropies_are_the_mean_log_densities(law, seed):
     """Six standard errors, which 1024 draws with exponential tails leave once in about 1e7 runs."""
     sampled = monte_carlo_entropy(law, stream(seed, "law"), n=1024)
     room = 6 * (sampled.standard_error + law.entropy.standard_error)
     # rounding of a distance to the location, in widths, which enters densities that are steep at their edge
     assert sampled.value == pytest.approx(law.entropy.value, rel=0, abs=room + 1e6 * EPS * law.dim)
+
+
+def centered(law):
+    """With an edge elsewhere than at 0, draws may round onto it, where densities may be infinite."""
+    if isinstance(law, Product):
+        return Product(tuple(map(centered, law.laws)))
+    return replace(law, location=0.0) if isinstance(law, ScalarLaw) else law
 
 
 @settings(max_examples=40, deadline=None)

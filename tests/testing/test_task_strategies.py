@@ -22,13 +22,14 @@ EVERY = [*_FAMILIES]
 
 
 def is_right(case: TaskCase) -> bool:
-    """Whether the truth is the mean of log p(x, y)/(p(x) p(y)) within six standard errors of 2048 draws.
+    """Whether the truth is the mean of log p(x, y)/(p(x) p(y)) within six standard errors of n = 2048 draws.
 
-    False in about 1e-7 of runs: pointwise information has exponential tails. Rounding: of log densities, whose
+    Outcomes rarer than 15/n, which all draws miss once in e^15 runs, may shift the mean unseen: by up to 15/n where
+    they differ by a nat, as a neuron that is nearly always right. Rounding is that of log densities, whose
     covariances have a condition of at most 1e4.
     """
     sampled = case.task.mutual_information_by_monte_carlo(stream(case.seed, "second route"), n=2048)
-    room = 6 * (sampled.standard_error + case.truth.standard_error) + 1e5 * EPS
+    room = 6 * (sampled.standard_error + case.truth.standard_error) + 15 / 2048 + 1e5 * EPS
     return abs(sampled.value - case.truth.value) <= room
 
 
@@ -68,10 +69,11 @@ def test_arrays_hold_the_numbers_of_the_draws(case):
 @settings(max_examples=15, deadline=None)
 @given(case=tasks(families=["gaussian", "blocks"]), method=st.sampled_from(["gaussian_plugin", "ksg"]))
 def test_information_is_that_of_the_numbers(case, method):
-    """Sums are in another order: rounding times the condition of the sample, at most some 1e8."""
+    """Sums are in another order: rounding times the condition of the sample."""
     found = itssl.mutual_information(*case.sample(30), method=method)
     expected = itssl.mutual_information(*case.numbers(30), method=method)
-    assert found.value == pytest.approx(expected.value, rel=0, abs=1e8 * EPS)
+    condition = np.linalg.cond(np.corrcoef(np.hstack(case.numbers(30)).T))
+    assert found.value == pytest.approx(expected.value, rel=0, abs=30 * EPS * condition)
 
 
 @settings(max_examples=10, deadline=None)
