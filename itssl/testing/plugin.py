@@ -53,7 +53,7 @@ def pytest_configure_node(node: Any) -> None:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
     """Let the test draw on the budget of the run."""
-    from itssl.testing.derivations import ErrorBudget, drawing_on
+    from itssl.testing.error_budget import ErrorBudget, drawing_on
 
     config = item.config
     if _BUDGET not in config.stash:

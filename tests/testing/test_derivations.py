@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 import itssl
 from itssl.choices import ParameterError
 from itssl.claims.verdict import ClaimError
-from itssl.testing.derivations import RATE, BudgetError, ErrorBudget, assert_at_most, assert_equality, drawing_on
+from itssl.testing.derivations import RATE, assert_at_most, assert_equality
+from itssl.testing.error_budget import BudgetError, ErrorBudget, drawing_on
 
 
 def mean(shift: float = 0.0, size: int = 200):

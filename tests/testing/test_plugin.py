@@ -70,6 +70,14 @@ def test_bad_options_are_named(pytester: pytest.Pytester, options: tuple[str, ..
     found.stderr.fnmatch_lines([message])
 
 
+def test_runs_of_others_do_not_load_the_claims(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        "import sys\n\ndef test_light(): assert not {'itssl.claims', 'torch', 'scipy'} & set(sys.modules)"
+    )
+    found = pytester.runpytest_subprocess("-p", "itssl.testing.plugin", "-p", "no:jaxtyping")
+    found.assert_outcomes(passed=1)
+
+
 def test_runs_without_assertions_say_nothing(pytester: pytest.Pytester) -> None:
     found = run(pytester, suite="def test_nothing(): pass")
     assert "itssl" not in "\n".join(line for line in found.outlines if "plugins" not in line and "rootdir" not in line)
