@@ -45,7 +45,7 @@ def test_layouts_are_what_they_are_called():
     assert len({repr(kind) for kind in KINDS}) == len(KINDS)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(x=samples(n=20, dims=2), kind=array_kinds())
 def test_entropy_is_that_of_the_numbers(x, kind):
     """Sums are in another order: the rounding of centered entries, times the condition of their covariance."""

@@ -11,7 +11,7 @@ from itssl.choices import ParameterError
 from itssl.testing.bad_samples import _FAULTS, _FAULTS_OF_TWO, _bad_samples
 from itssl.testing.strategies import bad_samples
 
-SHRUNK = settings(max_examples=50, database=None, phases=[Phase.generate, Phase.shrink], deadline=None)
+SHRUNK = settings(max_examples=5, database=None, phases=[Phase.generate, Phase.shrink], deadline=None)
 ENTROPIES = st.sampled_from(["kozachenko_leonenko", "gaussian_plugin"])
 
 
@@ -22,21 +22,21 @@ def refuses(bad, function, *, names=("x",)):
     assert str(caught.value).split(":")[0] in (*names, " and ".join(names))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(bad=bad_samples(), method=ENTROPIES)
 def test_entropies_refuse_them(bad, method):
     refuses(bad, lambda x: itssl.entropy(x, method=method))
     assert np.isfinite(itssl.entropy(*bad.good, method=method).value)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(bad=bad_samples(names=("x", "y")), method=st.sampled_from(["ksg", "gaussian_plugin"]))
 def test_informations_refuse_them(bad, method):
     refuses(bad, lambda x, y: itssl.mutual_information(x, y, method=method), names=("x", "y"))
     assert np.isfinite(itssl.mutual_information(*bad.good, method=method).value)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(bad=bad_samples(names=("x", "y"), rows="unpaired"))
 def test_divergences_refuse_them(bad):
     refuses(bad, itssl.kl_divergence, names=("x", "y"))
@@ -70,15 +70,16 @@ def test_faults_of_every_sort_are_drawn(rows):
     expected = {fault.why for fault in _FAULTS} | {fault.why for fault in _FAULTS_OF_TWO if fault.rows in ("any", rows)}
     drawn = set()
 
-    @settings(max_examples=400, database=None, derandomize=True, deadline=None)
+    @settings(max_examples=150, database=None, derandomize=True, deadline=None)
     @given(bad=bad_samples(names=("x", "y"), rows=rows))
     def collect(bad):
         drawn.add(bad.why)
 
     collect()
     assert drawn <= expected
-    assert len(drawn) > 0.8 * len(expected)  # of 400 draws, which hypothesis does not make alike often
-    assert {fault.why for fault in _FAULTS_OF_TWO if fault.rows in ("any", rows)} & drawn
+    assert len(drawn) > 0.4 * len(expected)
+    many = settings(max_examples=2000, database=None, phases=[Phase.generate])
+    find(bad_samples(names=("x", "y"), rows=rows), lambda bad: bad.match.startswith("^x and y: "), settings=many)
 
 
 def test_a_function_that_swallows_what_is_bad_is_seen():
@@ -105,7 +106,7 @@ def test_shrinks_to_one_nan_among_standard_normal_draws():
     assert not np.isnan(bad.good[0]).any()
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(bad=bad_samples(names=("x", "y")))
 def test_one_argument_is_bad_and_the_others_are_good(bad):
     if bad.match.startswith(("^x: ", "^y: ")):

@@ -17,7 +17,7 @@ SHRUNK = settings(max_examples=500, database=None, phases=[Phase.generate, Phase
 CONTENT = -0.5 * np.log(1 - 0.5**2)  # information of the least content, one coordinate of correlation ½
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(data=st.data(), n=st.integers(2, 30), d=st.integers(1, 4))
 def test_samples_and_views_have_the_size_asked_for(data, n, d):
     x = data.draw(samples(n=n, dims=d))
@@ -38,7 +38,7 @@ def test_entropy_knows_no_order_and_no_origin(x, seed):
     assert moved == pytest.approx(itssl.entropy(x).value, rel=0, abs=64 * EPS * (1 + (np.abs(x).max() + 3) / near))
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(views=paired_views(n=2000, kinds=st.just(KINDS[0])), seed=seeds())
 def test_views_share_content_and_shuffled_views_do_not(views, seed):
     """Six standard errors of an estimate that is biased upward by about d²/2n = 0.004 nats."""
@@ -49,7 +49,7 @@ def test_views_share_content_and_shuffled_views_do_not(views, seed):
     assert itssl.mutual_information(view_a, shuffled, method="gaussian_plugin").value < CONTENT / 2
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(views=paired_views(n=st.integers(4, 30), dims=st.integers(2, 4)))
 def test_vicreg_is_that_of_the_numbers(views):
     single = "32" in str(views[0].dtype)
