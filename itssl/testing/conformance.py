@@ -39,14 +39,15 @@ def check_entropy_estimator(
     :func:`~itssl.testing.subjects.from_density_model` makes of a density model. What it does not promise is declared:
     see :class:`~itssl.testing.promises.EntropyPromises`. ``profile`` is "dev" (seconds), "ci" or "hunt" (minutes);
     ``only`` names the checks to run. A correct estimator fails with probability at most ``false_alarm_rate``, shared
-    equally by the statistical checks; the exact ones fail by no chance.
+    equally by the statistical checks; the exact ones allow for rounding on one draw. Draws that decide nothing are
+    reported as inconclusive, which is no failure, and no pass.
 
     Returns the report. Raises ConformanceError, which lists all failed checks with lines that repeat them;
     UnknownNameError for a promise, profile or check that is not on offer; SubjectError for what is no estimator.
 
     >>> import numpy as np
     >>> from itssl.testing import ConformanceError
-    >>> def spacings(x):                       # van Es (1992), the constant forgotten
+    >>> def spacings(x):                       # Euler's constant is forgotten
     ...     x = np.sort(np.ravel(x))
     ...     return np.log(np.diff(x)).mean() + np.log(len(x))
     >>> check_entropy_estimator(spacings, max_dim=1, only="scale").summary

@@ -167,6 +167,18 @@ def test_promises_that_are_not_made_are_not_held_against_anyone():
     assert failed(check_mutual_information_estimator, ksg, **both, clips_at_zero=True).failures
 
 
+@pytest.mark.parametrize(("max_dim", "columns"), [(1, {None}), (2, {1, 2}), (None, {1, 2, 16})])
+def test_no_more_columns_than_the_estimator_takes(max_dim, columns):
+    seen = set()
+
+    def looks(x):
+        seen.add(x.shape[1] if x.ndim == 2 else None)
+        return kozachenko_leonenko(x)
+
+    check_entropy_estimator(looks, max_dim=max_dim, only=("scale", "row_order", "global_state"))
+    assert seen == columns
+
+
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
