@@ -1,4 +1,5 @@
-"""For users' own tests: hypothesis strategies. The only importer of hypothesis."""
+"""For users' own tests: strategies, conformance suites for estimators, statements as assertions. The only importer of
+hypothesis."""
 
 import lazy_loader as _lazy
 

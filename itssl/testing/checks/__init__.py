@@ -1,0 +1,1 @@
+"""The checks of the conformance suites, one file per kind; importing them registers them."""
