@@ -19,9 +19,10 @@ def run(folder, out, *options):
 
 
 LONG = {
-    "output_law", "network_truth", "mutants", "stability", "correspondence", "entropy_during_training", "benchmarks"
+    "output_law", "network_truth", "mutants", "stability", "correspondence", "entropy_during_training", "benchmarks",
+    "staircase", "probe_table", "coverage", "decision_rule", "region_speed", "generalization", "which_estimator",
 }  # fmt: skip
-"""Some ten seconds each and more, even so."""
+"""Five seconds each and more, even so."""
 
 
 OPTIONS = {"benchmarks": ["--no-peers"]}

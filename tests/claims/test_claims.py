@@ -39,6 +39,7 @@ def test_control_is_refuted(name, control):
     itssl.check(name, control=control, seed=SEED).require()
 
 
+@pytest.mark.slow
 def test_small_exit_probability_is_not_enough_for_moments():
     """f(x) = relu(x + 50) + 100 relu(x − 3.2) stays in its region with probability 0.9993; its variance is off."""
     import numpy as np

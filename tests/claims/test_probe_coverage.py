@@ -111,6 +111,7 @@ def test_peak_of_c_is_judged_as_a_share_and_no_slope_is_fixed_by_its_formula():
     assert all(a != b for a, b in zip(sides.left[:-1], others.left[:-1], strict=True))
 
 
+@pytest.mark.slow
 def test_coverage_is_lost_only_where_nothing_is_left_of_c():
     found = {
         w.name: itssl.check("C46", w.name) for w in coverage.the_core_covers_as_often_when_hypotheses_fail.worlds[:2]

@@ -143,6 +143,7 @@ def test_bic_takes_the_least_criterion():
     assert chosen == 1 + int(np.argmin(criteria)) == 2
 
 
+@pytest.mark.slow
 def test_bic_is_not_akaikes_criterion():
     """On 15 Gaussian samples of 60 rows the number has the least BIC (to the search's tolerance); least AIC differs.
 
