@@ -51,8 +51,8 @@ def pytest_configure_node(node: Any) -> None:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
-    """Let the test draw on the budget of the run."""
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[Any]:
+    """Let the test and its fixtures draw on the budget of the run."""
     from itssl.testing.error_budget import ErrorBudget, drawing_on
 
     config = item.config

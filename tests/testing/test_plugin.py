@@ -2,6 +2,11 @@
 
 import pytest
 
+import itssl
+import itssl.testing.derivations  # runs inside pytester forget what they load: all is loaded before
+
+itssl.check("C17")
+
 pytest_plugins = ["pytester"]
 
 SUITE = """
