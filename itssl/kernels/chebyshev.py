@@ -31,7 +31,7 @@ MAX_MEMORY = 2**26
 """Bytes of candidates, beyond the answer, a few times the data, and 4 MiB of sets for each thread."""
 
 _BLOCK = 1024  # columns of a set: their table of 128 KiB stays in the second-level cache
-_ROWS = 1024  # rows that are worked on together, as many as make the calls of numpy cheap
+_ROWS = 2048  # worked on together: calls of numpy that are long enough for a second thread, and skipped together
 _SAMPLE = 512  # rows among which a first bound of the distances is found
 _TILE = 256  # of them at a time
 _NUMBERS = 2**16  # differences at a time
@@ -39,9 +39,9 @@ _FEW = 256  # rows of which all pairs are measured: at 100, (2, 2) columns, 0.3 
 _CELLS = 4  # of a grid for each number on a line
 _GROUP = 16  # columns whose smallest is looked at first
 _THREADED = 2**11  # rows from which threads pay for their start
-_BATCHES = 32  # of rows, that share the table of a block of columns
+_BATCHES = 16  # of rows, that share the table of a block of columns
 _PAIR_BYTES = 64  # of memory for a candidate while it is looked at
-_COMPILED = 2**30  # n² d from which the 0.4 s that compiled loops take to load are worth it after some calls
+_COMPILED = 2**28  # n² d from which the 0.4 s that compiled loops take to load are worth it after some calls
 
 
 def chebyshev_counts(

@@ -23,8 +23,8 @@ _UNSURE = 6.0  # times that the count on a sample overstates the tree's work at 
 # Nanoseconds of one core, measured on 10³ to 10⁵ rows of 2 to 512 columns: (a, b) of a + b·d·(n/1000)^⅕ for a row that
 # a query reads, from memory the farther the more there are, and (a, b, c, e) of a + b·d + n·(c + e·d) for a row that is
 # compared with all n. Only their ratios matter. Orders 2 and ∞ have tiles of their own; order 1 has differences.
-_READ = {2.0: (9.0, 0.25), np.inf: (20.0, 0.7), 1.0: (20.0, 1.0)}
-_ALL_PAIRS = {2.0: (2700.0, 12.0, 0.9, 0.025), np.inf: (12000.0, 1400.0, 0.0, 0.035), 1.0: (0.0, 0.0, 25.0, 1.1)}
+_READ = {2.0: (9.0, 0.25), np.inf: (20.0, 0.5), 1.0: (20.0, 1.0)}
+_ALL_PAIRS = {2.0: (2700.0, 12.0, 0.9, 0.025), np.inf: (6800.0, 800.0, 0.0, 0.02), 1.0: (0.0, 0.0, 25.0, 1.1)}
 _BUILD = (600.0, 8.0)
 
 
