@@ -19,7 +19,7 @@ from itssl.kernels.threads import cores, in_order
 
 _LEAF = 32  # rows at most: 16 take a quarter longer on 3 columns; 64 a tenth, and a third on 2
 _VECTOR = 8  # numbers: leaves are stored in multiples of it
-_PARTS = 8  # of the leaves, for each thread
+_PARTS = 4  # of the leaves, for each thread
 _THREADED = 2**12  # rows × neighbors from which threads pay for their start
 _SWAPS = 32  # neighbors up to which a new one is compared with all of them: branches would be mispredicted
 _STACK = 128  # nodes: two for each level of the tree

@@ -42,7 +42,7 @@ def tree_neighbors(x: Samples, k: int, p: float) -> tuple[Float[np.ndarray, "n k
     >>> tree_neighbors(np.array([[0.0, 0.0], [1.0, 1.0], [3.0, 3.0]]), 1, np.inf)[0].ravel()
     array([1., 1., 2.])
     """
-    if p in (2, np.inf) and len(x) >= _COMPILED_ROWS and x.shape[1] <= _COMPILED_COLUMNS and _compiles():
+    if compiled_for(x, p):
         from itssl.kernels.compiled_tree import compiled_neighbors
 
         return compiled_neighbors(x, k, p)
@@ -60,6 +60,15 @@ def tree_neighbors(x: Samples, k: int, p: float) -> tuple[Float[np.ndarray, "n k
     rank = np.empty(n, dtype=np.intp)
     rank[order] = np.arange(n)
     return distances.take(rank, axis=0), rows.take(rank, axis=0)
+
+
+def compiled_for(x: Samples, p: float) -> bool:
+    """Whether the neighbors of these rows are looked for by a compiled tree.
+
+    >>> compiled_for(np.zeros((100, 2)), 2.0)
+    False
+    """
+    return p in (2, np.inf) and len(x) >= _COMPILED_ROWS and x.shape[1] <= _COMPILED_COLUMNS and _compiles()
 
 
 @cache

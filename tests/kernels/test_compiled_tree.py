@@ -117,28 +117,47 @@ def test_the_median_costs_a_few_reads_of_each_row_in_any_order(kind):
     assert keys.reads < 20 * 1000
 
 
-def counted_search(x, k, leaf, monkeypatch):
-    """Tiles read by the search in plain Python, for each leaf."""
-    if kernel.COMPILED:
-        pytest.skip("counts the steps of plain Python")
-    reads = []
-    original = kernel._search
+@pytest.mark.parametrize("n", [64, 150])
+def test_nodes_are_halves_cut_across_their_widest_column_in_boxes_of_their_rows(n):
+    x = stream(0, "grown", n).normal(size=(n, 3)) * [1, 2, 3]
+    order, tiles = np.arange(n), np.full((8, 3, 24), np.inf)
+    low, high = np.empty((16, 3)), np.empty((16, 3))
+    kernel._grow(np.array(x.T, order="C"), order, np.empty(n), tiles, low, high)
+    np.testing.assert_array_equal(np.sort(order), np.arange(n))
+    for leaf in range(8):
+        rows = x[order[leaf * n // 8 : (leaf + 1) * n // 8]]
+        np.testing.assert_array_equal(tiles[leaf, :, : len(rows)], rows.T)
+        assert np.isinf(tiles[leaf, :, len(rows) :]).all()
+    for node in range(1, 16):
+        width = 8 >> (node.bit_length() - 1)
+        first = node * width - 8
+        cuts = [(2 * first + i * width) * n // 16 for i in range(3)]
+        rows = x[order[cuts[0] : cuts[2]]]
+        np.testing.assert_array_equal((low[node], high[node]), (rows.min(axis=0), rows.max(axis=0)))
+        if node < 8:
+            widest = np.ptp(rows, axis=0).argmax()
+            assert x[order[cuts[0] : cuts[1]], widest].max() < x[order[cuts[1] : cuts[2]], widest].min()
 
-    class Tiles(np.ndarray):
-        def __getitem__(self, index):
-            reads.append(index)
-            return super().__getitem__(index)
 
-    monkeypatch.setattr(kernel, "_LEAF", leaf)
-    monkeypatch.setattr(kernel, "_search", lambda tiles, *rest: original(tiles.view(Tiles), *rest))
-    compiled_neighbors(x, k, 2.0)
-    return len(reads) / len(x)
+class CountedTiles(np.ndarray):
+    reads = 0
+
+    def __getitem__(self, index):
+        CountedTiles.reads += 1
+        return super().__getitem__(index)
 
 
+@pytest.mark.skipif(kernel.COMPILED, reason="counts the steps of plain Python")
 def test_far_leaves_are_not_read(monkeypatch):
-    """A search that read all leaves would take 2·2·n reads a row; this one does not grow with n."""
-    few, many = (counted_search(stream(0, "far").uniform(size=(n, 2)), 2, 8, monkeypatch) for n in (64, 256))
-    assert many < 1.5 * few
+    """Of four times as many rows, each reads hardly more; all leaves would be four times as many."""
+    original, reads = kernel._search, {}
+    monkeypatch.setattr(kernel, "_LEAF", 8)
+    monkeypatch.setattr(kernel, "_search", lambda tiles, *rest: original(tiles.view(CountedTiles), *rest))
+    for n in (64, 256):
+        monkeypatch.setattr(CountedTiles, "reads", 0)
+        compiled_neighbors(stream(0, "far").uniform(size=(n, 2)), 2, 2.0)
+        reads[n] = CountedTiles.reads / n
+    assert reads[256] < 2 * reads[64]
 
 
 @needs_numba
