@@ -27,7 +27,7 @@ _UNSURE = 6.0  # times that the count on a sample overstates the tree's work at 
 _READ = {2.0: (9.0, 0.25), np.inf: (20.0, 0.5), 1.0: (20.0, 1.0)}
 _ALL_PAIRS = {2.0: (2700.0, 12.0, 0.9, 0.025), np.inf: (6800.0, 800.0, 0.0, 0.02), 1.0: (0.0, 0.0, 25.0, 1.1)}
 _BUILD = (600.0, 8.0)
-_COMPILED = 0.4  # of the time for a row that is read, in the compiled tree
+_COMPILED = 0.4  # of the time for a row that is read, in the compiled tree; for order ∞ the tiles are compiled too
 
 
 def tree_pays(x: Samples, k: int, p: float) -> bool:
@@ -47,7 +47,7 @@ def tree_pays(x: Samples, k: int, p: float) -> bool:
     a, b, c, e = _ALL_PAIRS[p]
     all_pairs = a + b * d + n * (c + e * d)
 
-    read = (_READ[p][0] + _READ[p][1] * d * (n / 1000) ** 0.2) * (_COMPILED if compiled_for(x, p) else 1)
+    read = (_READ[p][0] + _READ[p][1] * d * (n / 1000) ** 0.2) * (_COMPILED if p == 2 and compiled_for(x, p) else 1)
 
     def cost(examined: float) -> float:
         return (_BUILD[0] + _BUILD[1] * d + min(n, examined) * read) / all_pairs
