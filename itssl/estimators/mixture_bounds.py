@@ -70,8 +70,9 @@ def kolchinsky_tracey_bounds(mixture: Mixture, *, alpha: float | Literal["optima
     α(1−α)/2 times one number a pair, and ½ is best. Both bounds are exact for components far apart or all equal.
 
     Time: one matrix product for components of one covariance or isotropic ones, and for Kullback–Leibler divergences
-    of diagonal ones, whose Chernoff divergences take m²d divisions; m²d³ for others (times some 20 for the search), of which
-    Kullback–Leibler divergences take md³ + m²d² unless covariances are narrow. Memory is O(m·d) and tiles of 8 MiB a thread beside the law.
+    of diagonal ones, whose Chernoff divergences take m²d divisions; m²d³ for others (times some 20 for the search),
+    whose Kullback–Leibler divergences take md³ + m²d² unless covariances are narrow.
+    Memory is three times that of the law for full covariances, else O(m·d), and tiles of 8 MiB a thread.
     Raises ParameterError for an α outside (0, 1).
 
     References
