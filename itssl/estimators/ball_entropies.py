@@ -18,7 +18,7 @@ LogVolumes: TypeAlias = Callable[[Rows, Float[np.ndarray, "m k"]], Float[np.ndar
 """log-volumes of the balls of these radii around these rows; they grow with the radius."""
 
 _LEAST_ROWS, _LEAST_COLUMNS = 1000, 3  # with fewer both ways take about as long, and lists take memory
-_MOST_BYTES = 2**30  # of lists
+_MOST_BYTES = 2**28  # of lists
 _BYTES = 24  # of one entry
 
 
