@@ -30,6 +30,7 @@ mutants: venv
 
 # How fast, beside other packages and the hardware's limit? About fifteen minutes of an idle machine.
 bench: venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[fast]'
 	$(BIN)/python -m experiments.benchmarks.run
 
 lint: venv

@@ -7,9 +7,12 @@ from experiments.benchmarks.workloads import Cell
 
 METHODS = Register()
 Data = dict[str, np.ndarray]
-VALUE, ESTIMATE = "itssl", "itssl, with error bar"
+VALUE, ESTIMATE, PLAIN = "itssl", "itssl, with error bar", "itssl, without numba"
+WITHOUT_NUMBA = Register()
+"""The same bare values, in a process where numba compiles nothing (processes.py)."""
 
 
+@WITHOUT_NUMBA.add(PLAIN, "knn", refuses=lambda cell: "numba is not used there" if cell["d"] in (1, 512) else "")
 @METHODS.add(VALUE, "knn")
 def _(cell: Cell, data: Data, threads: int) -> Call:
     from itssl.estimators import neighbor_entropy
@@ -24,6 +27,7 @@ def _(cell: Cell, data: Data, threads: int) -> Call:
     return lambda: KozachenkoLeonenko(k=K).entropy(data["x"]).value
 
 
+@WITHOUT_NUMBA.add(PLAIN, "ksg", refuses=lambda cell: "" if cell["d_x"] > 1 else "numba is not used there")
 @METHODS.add(VALUE, "ksg")
 def _(cell: Cell, data: Data, threads: int) -> Call:
     return lambda: _ksg(data["x"], data["y"], cell["metric"])

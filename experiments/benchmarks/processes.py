@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ class Worker:
         self.command = [str(python), "-m", "experiments.benchmarks.worker", side, str(threads)]
         environment = {name: value for name, value in os.environ.items() if name not in CHOSEN}
         self.environment = environment | dict.fromkeys(LIMITS, str(threads)) | {"PYTHONWARNINGS": "ignore"}
+        if side == "plain":
+            self.environment["NUMBA_DISABLE_JIT"] = "1"
         self.process: subprocess.Popen[str] | None = None
 
     def ask(self, do: str, *, limit: float = 600, **job: Any) -> dict[str, Any]:
@@ -84,10 +87,18 @@ class Worker:
 
 
 class Workers:
-    """The processes of both sides at each number of threads, started when first asked; a context manager."""
+    """The processes of all sides at each number of threads, started when first asked; a context manager.
+
+    "itssl" with its floors, where numba is installed "plain", which is itssl without it, and "peers", in an
+    environment of their own.
+    """
 
     def __init__(self, peers: str | Path | None, threads: tuple[int, ...]) -> None:
-        self.python: dict[str, str | Path] = {"itssl": sys.executable} | ({"peers": peers} if peers else {})
+        self.python: dict[str, str | Path] = {"itssl": sys.executable}
+        if find_spec("numba") is not None:
+            self.python["plain"] = sys.executable
+        if peers:
+            self.python["peers"] = peers
         self.threads = threads
         self.running: dict[tuple[str, int], Worker] = {}
 

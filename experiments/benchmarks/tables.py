@@ -4,7 +4,7 @@ from typing import Any
 
 from experiments.benchmarks.floors import FLOOR
 from experiments.benchmarks.goals import MEBIBYTE, distance, entry
-from experiments.benchmarks.ours import ESTIMATE, VALUE
+from experiments.benchmarks.ours import ESTIMATE, PLAIN, VALUE
 from experiments.benchmarks.rounds import ratio
 from experiments.benchmarks.workloads import Cell, title
 
@@ -20,22 +20,21 @@ def machine_line(machine: dict[str, Any]) -> str:
 
 def summary(rows: list[Cell]) -> list[str]:
     """A line a workload: seconds, times as fast as the fastest other, times the floor, memory over the data."""
-    lines = [
-        "| workload | itssl, 1 / 2 threads | with error bar | fastest other | times as fast | × floor | MiB |",
-        "|---|---|---|---|---|---|---|",
-    ]
+    heads = (
+        "workload", "itssl, 1 / 2 threads", "without numba", "with error bar", "fastest other", "times as fast",
+        "× floor", "MiB",
+    )  # fmt: skip
+    lines = [_line(*heads), "|---" * len(heads) + "|"]
     for row in rows:
         if row.get("growth") or row["kind"] == "rates":
             continue
-        own = [entry(row, VALUE, threads) for threads in (1, 2)]
-        bars = [entry(row, ESTIMATE, threads) for threads in (1, 2)]
+        own, *slower = ([entry(row, name, t) for t in (1, 2)] for name in (VALUE, PLAIN, ESTIMATE))
         others = fastest(row)
         names = " / ".join(dict.fromkeys(e["method"] for e in others if e)) or "–"
         memory = next((e["bytes"] / MEBIBYTE for e in own if e and e.get("bytes") is not None), None)
         floor = [entry(row, FLOOR, threads) for threads in (1, 2)]
         lines.append(_line(
-            title(row), _both([e and in_words(e["seconds"]) for e in own]),
-            _both([e and in_words(e["seconds"]) for e in bars]), names,
+            title(row), *(_both([e and in_words(e["seconds"]) for e in each]) for each in (own, *slower)), names,
             _both([_ratio(b, a) for a, b in zip(own, others, strict=True)]),
             _both([_ratio(a, b) for a, b in zip(own, floor, strict=True)]),
             "–" if memory is None else f"{memory:.0f}",
@@ -51,7 +50,7 @@ def _ratio(numerator: dict[str, Any] | None, denominator: dict[str, Any] | None)
 
 def fastest(row: Cell) -> list[dict[str, Any] | None]:
     """The fastest method that is neither itssl's nor a floor, on one thread and on two."""
-    names = dict.fromkeys(e["method"] for e in row["entries"] if e["method"] not in (VALUE, ESTIMATE, FLOOR))
+    names = dict.fromkeys(e["method"] for e in row["entries"] if e["method"] not in (VALUE, PLAIN, ESTIMATE, FLOOR))
     found = ([e for name in names if (e := entry(row, name, threads))] for threads in (1, 2))
     return [min(some, key=lambda e: e["seconds"], default=None) for some in found]
 

@@ -1,7 +1,7 @@
 """A process that does one job at a time: a line of JSON in, a line of JSON out. Data are drawn here, from the seed.
 
 `python -m experiments.benchmarks.worker SIDE THREADS` is started by processes.py in the environment of the side,
-"itssl" (with its floors and the textbook's forms) or "peers" (which has no itssl).
+"itssl" (with its floors and the textbook's forms), "plain" (itssl without numba) or "peers" (which has no itssl).
 """
 
 import json
@@ -42,6 +42,10 @@ class Jobs:
             from experiments.benchmarks import floors, ours, textbook
 
             lists = (ours.METHODS, floors.METHODS, textbook.METHODS)
+        elif self.side == "plain":
+            from experiments.benchmarks import ours
+
+            lists = (ours.WITHOUT_NUMBA,)
         else:
             from experiments.benchmarks import peers
 
@@ -78,7 +82,10 @@ class Jobs:
         return {"bytes": peak_over(self.prepared(cell, seed, method))}
 
     def prepared(self, cell: dict[str, Any], seed: int, method: str) -> Any:
-        """The call; made, and made once at small sizes, when it is first asked for."""
+        """The call; made, and made once at small sizes, when it is first asked for.
+
+        itssl's is made once at full size too: what numba compiles for large samples is not compiled for small ones.
+        """
         from experiments.benchmarks.workloads import data, shrunk
 
         if (cell, seed) != self.cell:
@@ -88,6 +95,8 @@ class Jobs:
             prepare, small = self.methods()[cell["kind"], method].prepare, shrunk(cell)
             prepare(small, data(small, seed), self.threads)()
             self.calls[method] = prepare(cell, self.arrays, self.threads)
+            if self.side == "itssl" and method.startswith("itssl") and cell["kind"] in ("knn", "ksg"):
+                self.calls[method]()
         return self.calls[method]
 
     def converted(self, cell: dict[str, Any], seed: int, convention: str) -> dict[str, Any]:

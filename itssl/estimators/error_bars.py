@@ -1,6 +1,6 @@
 """Standard errors by subsampling without replacement and by the delete-a-group jackknife."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import NamedTuple
@@ -106,6 +106,30 @@ def subsamples(
     >>> found.blocks, bool(np.isclose(found.mean, x.mean()))
     (4, True)
     """
+    return partition_subsamples(
+        lambda parts: [statistic(rows) for rows in parts], order, smallest_block=smallest_block, fair_block=fair_block,
+        partitions=partitions,
+    )  # fmt: skip
+
+
+def partition_subsamples(
+    statistics: Callable[[list[Int[np.ndarray, " _"]]], Sequence[float]],
+    order: Int[np.ndarray, " n"],
+    *,
+    smallest_block: int,
+    fair_block: int = 0,
+    partitions: int = PARTITIONS,
+) -> Subsamples:
+    """:func:`subsamples` of a statistic that is computed for all blocks of a partition together.
+
+    ``statistics(parts)`` gets the blocks of one partition, the rows of each in ascending order, and gives one number
+    for each of them.
+
+    >>> x = np.random.default_rng(0).normal(size=1000)
+    >>> found = partition_subsamples(lambda all: [x[some].mean() for some in all], np.arange(1000), smallest_block=2)
+    >>> found == subsamples(lambda rows: x[rows].mean(), np.arange(1000), smallest_block=2)
+    True
+    """
     from tqdm.auto import tqdm
 
     n = len(order)
@@ -115,7 +139,7 @@ def subsamples(
     rng = stream(0, "subsampling", n)
     variances, means, values = [], [], []
     for _ in tqdm(range(partitions), desc="standard error", delay=5, leave=False):  # seen only where it takes long
-        values = [statistic(np.sort(rows)) for rows in np.array_split(order[rng.permutation(n)], blocks)]
+        values = statistics([np.sort(rows) for rows in np.array_split(order[rng.permutation(n)], blocks)])
         if not np.isfinite(values).all():
             return NO_SUBSAMPLES
         variances.append(np.var(values, ddof=1) / blocks)
@@ -134,7 +158,16 @@ def information_subsamples(
     >>> information_subsamples(lambda rows: float(rows[0]), np.arange(300), k=4).blocks
     2
     """
-    return subsamples(statistic, order, smallest_block=5 * k, fair_block=50 * k)
+    return subsamples(statistic, order, **information_blocks(k))
+
+
+def information_blocks(k: int) -> dict[str, int]:
+    """Sizes of blocks for informations from k neighbors, see :func:`subsamples`.
+
+    >>> information_blocks(4)
+    {'smallest_block': 20, 'fair_block': 200}
+    """
+    return {"smallest_block": 5 * k, "fair_block": 50 * k}
 
 
 def jackknife_standard_error(

@@ -6,11 +6,11 @@ from itssl.arrays import SamplesLike, as_samples, refuse_constant_columns
 from itssl.choices import ParameterError, require_count, require_known
 from itssl.estimate import Bias, Estimate, Reference
 from itssl.estimators.adequacy import neighbor_warnings
+from itssl.estimators.ball_entropies import BallEntropies
 from itssl.estimators.diagnosis import small_sample_warnings
-from itssl.estimators.nearest_neighbors import log_ball_volumes, require_norm
+from itssl.estimators.nearest_neighbors import ball_volumes, require_norm
 from itssl.estimators.neighbor_extrapolation import (
     extrapolation_weights,
-    neighbor_entropies,
     neighbor_summary,
     neighbors_needed,
     require_more_than_k,
@@ -85,7 +85,7 @@ class ExtrapolatedKozachenkoLeonenko:
         needed = neighbors_needed(n, self.k)
         step = 1 if self.edge else 2
         found = neighbor_summary(
-            lambda rows: log_det + neighbor_entropies(log_ball_volumes(y[rows], needed, self.metric)),
+            BallEntropies(y, needed, self.metric, ball_volumes(d, self.metric, log_det=log_det)),
             canonical_order(x), d,
             extrapolation_weights(self.k, tuple(step * power / d for power in range(1, self.order + 1))),
         )  # fmt: skip

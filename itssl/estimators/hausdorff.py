@@ -8,12 +8,12 @@ import numpy as np
 from itssl.arrays import SampleError, Samples, SamplesLike, as_samples, refuse_constant_columns
 from itssl.choices import require_count
 from itssl.estimate import Bias, Estimate, EstimateWarning, Reference
+from itssl.estimators.ball_entropies import BallEntropies
 from itssl.estimators.diagnosis import small_sample_warnings, tie_warnings
 from itssl.estimators.error_bars import value_only
-from itssl.estimators.nearest_neighbors import KozachenkoLeonenko, log_ball_volumes
+from itssl.estimators.nearest_neighbors import KozachenkoLeonenko, ball_volumes
 from itssl.estimators.neighbor_extrapolation import (
     extrapolation_weights,
-    neighbor_entropies,
     neighbor_summary,
     neighbors_needed,
     require_more_than_k,
@@ -98,7 +98,7 @@ class HausdorffEntropy:
             )  # fmt: skip
         needed = neighbors_needed(n, self.k)
         found = neighbor_summary(
-            lambda rows: neighbor_entropies(log_ball_volumes(x[rows], needed, "euclidean", dim=m)),
+            BallEntropies(x, needed, "euclidean", ball_volumes(m, "euclidean")),
             canonical_order(x), m, extrapolation_weights(self.k, ()),
         )  # fmt: skip
         return Estimate(

@@ -202,10 +202,7 @@ def _dimension(z: Samples, k: int) -> float:
 
 def _neighborhoods(z: Samples) -> Float[np.ndarray, "n 5 r"]:
     """Each row with its 4 nearest neighbors."""
-    square = (z**2).sum(axis=1)
-    away = square[:, None] + square - 2 * z @ z.T  # few rows, of size one: no search that is exact to the last bit
-    np.fill_diagonal(away, np.inf)
-    return np.concatenate([z[:, None], z[np.argpartition(away, 3, axis=1)[:, :4]]], axis=1)
+    return np.concatenate([z[:, None], z[neighbors(z, 4, "euclidean")[1]]], axis=1)
 
 
 def _whitened_within_neighborhoods(z: Samples) -> Samples:

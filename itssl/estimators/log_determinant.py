@@ -14,6 +14,7 @@ from itssl.arrays import (
     as_matrix,
     as_paired_samples,
     as_samples,
+    on_host,
     refuse_constant_columns,
 )
 from itssl.choices import ParameterError, require_positive
@@ -60,10 +61,14 @@ def logdet_entropy(z: Float[Any, "n d"], *, ridge: float = 0.0) -> Float[Any, ""
         return _entropy_of(moments(z), z.dtype)
     constant = d * (LOG_2PI + 1)
     if ridge:
-        log_det = log_determinant(_smaller_gram(z) + ridge * _identity(xp, z)) + max(0, d - n) * float(np.log(ridge))
-        return 0.5 * (log_det + constant)
-    unit = power_of_two(z.detach().cpu().numpy())  # squares stay floats
-    return 0.5 * (log_determinant(covariance(z / unit)) + constant) + d * float(np.log(unit))
+        with np.errstate(over="ignore", invalid="ignore"):
+            gram = _smaller_gram(z)
+        if n <= d or bool(xp.isfinite(gram).all()):
+            log_det = log_determinant(gram + ridge * _identity(xp, z)) + max(0, d - n) * float(np.log(ridge))
+            return 0.5 * (log_det + constant)
+    unit = power_of_two(z if xp is np else on_host(z))  # squares stay floats
+    log_det = log_determinant(covariance(z / unit) + ridge / unit / unit * _identity(xp, z))
+    return 0.5 * (log_det + constant) + d * float(np.log(unit))
 
 
 def _moments_of_large(z: Any) -> Moments | None:

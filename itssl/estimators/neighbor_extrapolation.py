@@ -16,17 +16,17 @@ standard errors; with estimated ones 91 % in the worst case, the mixture at d = 
 at d = 5, for a bias of 0.4.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from itssl.arrays import SampleError, Samples
 from itssl.estimate import student_quantile
-from itssl.estimators.error_bars import BLOCKS, PARTITIONS, subsampling_standard_error
+from itssl.estimators.error_bars import BLOCKS, PARTITIONS, partition_subsamples
 from itssl.estimators.standardization import location
 from itssl.kernels.linalg import column_std, covariance, log_determinant
 
@@ -35,6 +35,9 @@ SCALES = 16
 
 Rows = Any
 """Which rows a statistic is taken of: an index array or a slice."""
+
+PartEntropies: TypeAlias = Callable[[Sequence[Rows]], list[Float[np.ndarray, " k"]]]
+"""ĥ_1 … ĥ_k of each of the parts, which are one slice of everything, or the blocks of a partition."""
 
 
 def neighbor_entropies(log_volumes: Float[np.ndarray, "n k"]) -> Float[np.ndarray, " k"]:
@@ -125,41 +128,43 @@ def neighbors_needed(n: int, k: int) -> int:
 
 
 def neighbor_summary(
-    entropies: Callable[[Rows], Float[np.ndarray, " k"]],
+    entropies: PartEntropies,
     order: Int[np.ndarray, " n"],
     dim: int,
     weights: Float[np.ndarray, " m"],
     *,
     edges: bool = True,
-    extrapolated: Callable[[Rows], Float[np.ndarray, " K"]] | None = None,
+    extrapolated: PartEntropies | None = None,
 ) -> NeighborSummary:
     """Value Σ w_j ĥ_j with its subsampling error (``order`` as there), and the hull with two extrapolations.
 
-    ``entropies(rows)`` gives ĥ_1, ĥ_2, … of these rows (at least as many as there are weights; at least 16 of them
-    make the interval). The candidates of the hull are the value itself, and the first 16 extrapolated with the
-    powers 2/dim, 4/dim (density smooth on the whole space) and, if ``edges``, with 1/dim (density that ends somewhere).
-    ``extrapolated(rows)``, where given, replaces ``entropies`` in the extrapolations: the same entropy in coordinates
+    ``entropies(parts)`` gives ĥ_1, ĥ_2, … of each of these parts of the rows (at least as many as there are weights; at
+    least 16 of them make the interval); it is asked for all rows, then for the blocks of one partition at a time.
+    The candidates of the hull are the value itself, and the first 16 extrapolated with the powers 2/dim, 4/dim (density
+    smooth on the whole space) and, if ``edges``, with 1/dim (density that ends somewhere).
+    ``extrapolated(parts)``, where given, replaces ``entropies`` in the extrapolations: the same entropy in coordinates
     (whitened ones, say) in which the bias follows its powers at a larger mass of the balls.
     """
     powers = {"interior": (2 / dim, 4 / dim), **({"edge": (1 / dim,)} if edges else {})}
 
-    def candidates(rows: Rows) -> list[float]:
-        found = entropies(rows)
-        more = found if extrapolated is None else extrapolated(rows)
-        extrapolations = [extrapolation_weights(SCALES, p) for p in powers.values()] if len(more) >= SCALES else []
-        return _combine([weights], found) + _combine(extrapolations, more)
+    def candidates(parts: Sequence[Rows]) -> list[list[float]]:
+        found = entropies(parts)
+        more = found if extrapolated is None else extrapolated(parts)
+        enough = len(more[0]) >= SCALES
+        extrapolations = [extrapolation_weights(SCALES, p) for p in powers.values()] if enough else []
+        return [_combine([weights], a) + _combine(extrapolations, b) for a, b in zip(found, more, strict=True)]
 
-    values = candidates(slice(None))
+    values = candidates([slice(None)])[0]
     if not np.isfinite(values[0]):
         return NeighborSummary(values[0], np.nan, np.nan, None, {})
     blocks: list[list[float]] = []
 
-    def statistic(rows: np.ndarray) -> float:
-        blocks.append(candidates(rows))
-        return blocks[-1][0]
+    def statistics(parts: list[Int[np.ndarray, " _"]]) -> list[float]:
+        found = candidates(parts)
+        blocks.extend(found)
+        return [each[0] for each in found]
 
-    smallest = _smallest_block(len(weights))
-    error, freedom = subsampling_standard_error(statistic, order, smallest_block=smallest)
+    error, freedom, *_ = partition_subsamples(statistics, order, smallest_block=_smallest_block(len(weights)))
     if len(values) == 1 or not np.isfinite([*values, error]).all() or not np.isfinite(blocks).all():
         return NeighborSummary(values[0], error, freedom, None, {})
     per_partition = np.array(blocks).reshape(PARTITIONS, -1, len(values))

@@ -11,16 +11,15 @@ from itssl.arrays import SampleError, Samples, SamplesLike, as_samples, refuse_c
 from itssl.choices import ParameterError, require_count
 from itssl.estimate import Bias, Estimate, Reference
 from itssl.estimators.adequacy import neighbor_warnings
+from itssl.estimators.ball_entropies import BallEntropies
 from itssl.estimators.diagnosis import small_sample_warnings
 from itssl.estimators.neighbor_extrapolation import (
     extrapolation_weights,
-    neighbor_entropies,
     neighbor_summary,
     neighbors_needed,
     require_more_than_k,
 )
 from itssl.estimators.standardization import canonical_order
-from itssl.kernels.neighbors import neighbors
 
 SideLike: TypeAlias = Any
 """A number, or one number a column (tuple, list or array); kept as a float or a tuple of floats."""
@@ -83,7 +82,7 @@ class TruncatedKozachenkoLeonenko:
         lower, upper = self._box(x)
         needed = neighbors_needed(n, self.k)
         found = neighbor_summary(
-            lambda rows: neighbor_entropies(_log_cut_volumes(x[rows], needed, lower, upper)),
+            BallEntropies(x, needed, "chebyshev", lambda rows, radius: _log_cut_volumes(x[rows], radius, lower, upper)),
             canonical_order(x), d, extrapolation_weights(self.k, ()), edges=False,
         )  # fmt: skip
         return Estimate(
@@ -110,10 +109,9 @@ class TruncatedKozachenkoLeonenko:
 
 
 def _log_cut_volumes(
-    x: Samples, k: int, lower: Float[np.ndarray, " d"], upper: Float[np.ndarray, " d"]
+    x: Samples, radius: Float[np.ndarray, "n k"], lower: Float[np.ndarray, " d"], upper: Float[np.ndarray, " d"]
 ) -> Float[np.ndarray, "n k"]:
-    """log of the volume that the box leaves of the cube around each row that reaches its j-th neighbor, j = 1 … k."""
-    radius = neighbors(x, k, "chebyshev")[0]
+    """log of the volume that the box leaves of the cubes of these half sides around each row."""
     log_volumes = np.zeros_like(radius)
     with np.errstate(divide="ignore"):
         for column, low, high in zip(x.T, lower, upper, strict=True):

@@ -9,11 +9,11 @@ from itssl.arrays import SampleError, SamplesLike, as_samples, refuse_constant_c
 from itssl.choices import require_count, require_known
 from itssl.estimate import Bias, Estimate, Reference
 from itssl.estimators.adequacy import neighbor_warnings
+from itssl.estimators.ball_entropies import BallEntropies
 from itssl.estimators.diagnosis import small_sample_warnings
-from itssl.estimators.nearest_neighbors import log_ball_volumes, require_norm
+from itssl.estimators.nearest_neighbors import ball_volumes, require_norm
 from itssl.estimators.neighbor_extrapolation import (
     moment_constraints,
-    neighbor_entropies,
     neighbor_summary,
     neighbors_needed,
     require_more_than_k,
@@ -80,7 +80,7 @@ class WeightedKozachenkoLeonenko:
         y, log_det = whitened(x) if self.whiten else (x, 0.0)
         needed = neighbors_needed(n, self.k)
         found = neighbor_summary(
-            lambda rows: log_det + neighbor_entropies(log_ball_volumes(y[rows], needed, self.metric)),
+            BallEntropies(y, needed, self.metric, ball_volumes(d, self.metric, log_det=log_det)),
             canonical_order(x), d, neighbor_weights(self.k, d),
         )  # fmt: skip
         return Estimate(

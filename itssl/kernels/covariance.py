@@ -16,6 +16,8 @@ CHUNK = 2**19
 ROWS = (1024, 4096)
 """Rows of a chunk at least, so that a product is worth reading and writing d × d sums; and at most, for rounding."""
 
+_LIFT = 64  # numbers are divided by 2^64, and units multiplied by 2^62, which is a float whatever they were
+
 SMALLEST = 2.0**-900
 """Sums of squares below it may have lost digits to underflow."""
 
@@ -77,6 +79,9 @@ def moments(x: Float[np.ndarray, "n d"]) -> Moments:
     [[2.0, 4.0], [4.0, 8.0]]
     """
     found = _moments(x, None)
+    if not np.isfinite(found.mean).all() and np.isfinite(x).all():  # sums of rows were no floats
+        few = moments(np.ldexp(x.astype(np.float64), -_LIFT))
+        return Moments(few.n, np.ldexp(few.mean, _LIFT), 16 * few.scatter, np.ldexp(few.unit, _LIFT - 2), few.rounding)
     squares = found.scatter.diagonal()
     if squares.min() > SMALLEST and squares.max() < np.inf:
         return found
@@ -106,18 +111,21 @@ def sums_of_squares(x: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " d"]:
 
 def _moments(x: Float[np.ndarray, "n d"], unit: Float[np.ndarray, " d"] | None) -> Moments:
     n, d = x.shape
-    near = _mean(x[: chunk_rows(d)])
     with np.errstate(over="ignore", invalid="ignore"):  # moments() looks at the result
+        near = _mean(x[: chunk_rows(d)])
         if n <= chunk_rows(d):
             offset, chunk = _centered(x, near, unit)
-            scatter = _square(chunk)
+            means, scatter = [offset], _square(chunk)
         else:
             counts, means, scatter = _products(x, near, unit, about_near=False)
             offset = np.average(means, axis=0, weights=counts)
             between = (np.array(means) - offset) * np.sqrt(counts)[:, None]
             scatter += between.T @ between
-    unit = np.ones(d) if unit is None else unit
-    return Moments(n, near + offset * unit, scatter, unit, _rounding(n, d))
+        unit = np.ones(d) if unit is None else unit
+        mean, squares = near + offset * unit, scatter.diagonal()
+        spread = squares > 0
+        away = np.nanmax(np.abs(means).max(axis=0)[spread] * np.sqrt(n / squares[spread]), initial=0.0)
+    return Moments(n, mean, scatter, unit, _rounding(n, d) * (1 + float(away)))
 
 
 def _products(
@@ -176,7 +184,12 @@ def _mean(rows: Float[np.ndarray, "m d"]) -> Float[np.ndarray, " d"]:
 
 
 def _rounding(n: int, d: int) -> float:
-    """Products are added along a chunk, then over chunks; by Cauchy–Schwarz Σ |y_i y_j| is at most the root."""
+    """Products are added along a chunk, then over chunks; by Cauchy–Schwarz Σ |y_i y_j| is at most the root.
+
+    That is for rows which lie about ``near``. Each x − near is rounded by u |x − near|, and with m_c the mean of its
+    chunk from there |x − near| ≤ |x − near − m_c| + max |m_c|. The root of the sum of squares of column j is at most
+    √s_jj + √n max |m_c|: so in Σ y_i y_j, relative to √(s_ii s_jj), all errors grow by 1 + max_j max_c |m_c| √(n/s_jj).
+    """
     rows = chunk_rows(d)
     return (min(rows, n) + n // rows + 16) * float(np.finfo(np.float64).eps)
 

@@ -34,8 +34,9 @@ def kernel_sums(
     The exponents of a tile of the upper triangle are one matrix product, (2a, 1, −‖a‖²)·(b, −‖b‖², 1). Its rounding is
     at most (d + 4)·eps·(max‖a‖² + max‖b‖²); where that exceeds 1e-11 the tile is centered, and exponents whose rounding
     could still be seen come from the differences themselves. Tiles that even together are below the rounding of each
-    sum, whose own term is w_i, are left out. Memory is O(n) and a few tiles of 512 KiB a thread; the tiles are added
-    in one order, whatever the number of threads.
+    sum, whose own term is w_i, are left out. Exponents end at −175, where B⁴ still is a float: a sum may be wrong by
+    e^−175 Σ_j w_j (or v), which only shows where w_i is that much, 10⁻⁷⁶, smaller than other weights. Memory is O(n)
+    and a few tiles of 512 KiB a thread; the tiles are added in one order, whatever the number of threads.
 
     References
     ----------

@@ -1,9 +1,12 @@
 """Neighbors by a kd-tree, asked in the order of its leaves: each query finds in the cache what the last one read.
 
 At 10⁵ rows in the plane the queries so take three quarters of the time that they take in random order; at 10⁴, which
-fit the cache, nine tenths. Threads get contiguous parts.
+fit the cache, nine tenths. Threads get contiguous parts. With numba a tree of our own takes a third to a half of that
+(:mod:`itssl.kernels.compiled_tree`).
 """
 
+from functools import cache
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -14,6 +17,7 @@ from itssl.kernels.threads import cores
 
 _PLANE = 2  # columns up to which halves are better than medians, see below
 _THREADED = 2**12  # rows × neighbors from which threads pay for their start
+_COMPILED_ROWS, _COMPILED_COLUMNS = 2**11, 64  # from, and up to, which numba is worth half a second of loading
 
 
 def leaf_tree(x: Samples) -> Any:
@@ -38,6 +42,10 @@ def tree_neighbors(x: Samples, k: int, p: float) -> tuple[Float[np.ndarray, "n k
     >>> tree_neighbors(np.array([[0.0, 0.0], [1.0, 1.0], [3.0, 3.0]]), 1, np.inf)[0].ravel()
     array([1., 1., 2.])
     """
+    if compiled_for(x, p):
+        from itssl.kernels.compiled_tree import compiled_neighbors
+
+        return compiled_neighbors(x, k, p)
     n, tree = len(x), leaf_tree(x)
     order = np.asarray(tree.indices)
     threads = cores() if n * k > _THREADED else 1
@@ -52,3 +60,21 @@ def tree_neighbors(x: Samples, k: int, p: float) -> tuple[Float[np.ndarray, "n k
     rank = np.empty(n, dtype=np.intp)
     rank[order] = np.arange(n)
     return distances.take(rank, axis=0), rows.take(rank, axis=0)
+
+
+def compiled_for(x: Samples, p: float) -> bool:
+    """Whether the neighbors of these rows are looked for by a compiled tree.
+
+    >>> compiled_for(np.zeros((100, 2)), 2.0)
+    False
+    """
+    return p in (2, np.inf) and len(x) >= _COMPILED_ROWS and x.shape[1] <= _COMPILED_COLUMNS and _compiles()
+
+
+@cache
+def _compiles() -> bool:
+    if find_spec("numba") is None:
+        return False
+    from itssl.kernels.compiled_tree import COMPILED
+
+    return COMPILED

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from itssl.arrays import Samples
+from itssl.kernels.tree_neighbors import compiled_for
 
 _FEW_COLUMNS, _SOME_COLUMNS = 5, 8  # up to which a tree is always faster; up to _SOME_ROWS rows
 _FEW_ROWS, _SOME_ROWS = 512, 2048  # with fewer than the first, counting is not worth it: all are supposed to be read
@@ -23,9 +24,10 @@ _UNSURE = 6.0  # times that the count on a sample overstates the tree's work at 
 # Nanoseconds of one core, measured on 10³ to 10⁵ rows of 2 to 512 columns: (a, b) of a + b·d·(n/1000)^⅕ for a row that
 # a query reads, from memory the farther the more there are, and (a, b, c, e) of a + b·d + n·(c + e·d) for a row that is
 # compared with all n. Only their ratios matter. Orders 2 and ∞ have tiles of their own; order 1 has differences.
-_READ = {2.0: (9.0, 0.25), np.inf: (20.0, 0.7), 1.0: (20.0, 1.0)}
-_ALL_PAIRS = {2.0: (2700.0, 12.0, 0.9, 0.025), np.inf: (12000.0, 1400.0, 0.0, 0.035), 1.0: (0.0, 0.0, 25.0, 1.1)}
+_READ = {2.0: (9.0, 0.25), np.inf: (20.0, 0.5), 1.0: (20.0, 1.0)}
+_ALL_PAIRS = {2.0: (2700.0, 12.0, 0.9, 0.025), np.inf: (6800.0, 800.0, 0.0, 0.02), 1.0: (0.0, 0.0, 25.0, 1.1)}
 _BUILD = (600.0, 8.0)
+_COMPILED = 0.4  # of the time for a row that is read, in the compiled tree; for order ∞ the tiles are compiled too
 
 
 def tree_pays(x: Samples, k: int, p: float) -> bool:
@@ -45,7 +47,7 @@ def tree_pays(x: Samples, k: int, p: float) -> bool:
     a, b, c, e = _ALL_PAIRS[p]
     all_pairs = a + b * d + n * (c + e * d)
 
-    read = _READ[p][0] + _READ[p][1] * d * (n / 1000) ** 0.2
+    read = (_READ[p][0] + _READ[p][1] * d * (n / 1000) ** 0.2) * (_COMPILED if p == 2 and compiled_for(x, p) else 1)
 
     def cost(examined: float) -> float:
         return (_BUILD[0] + _BUILD[1] * d + min(n, examined) * read) / all_pairs

@@ -144,6 +144,17 @@ def test_units_whose_squares_are_no_floats(unit):
     torch.testing.assert_close(tensor.grad * unit, plain.grad, rtol=1e-10, atol=0)
 
 
+@pytest.mark.parametrize("rows", [50, 5000])
+def test_entries_near_the_largest_float(rows):
+    z = stream(0, "largest").normal(size=(rows, 3))
+    z /= np.abs(z).max()
+    expected, error = logdet_entropy(z) + 3 * np.log(1.7) + 3 * 308 * np.log(10), 64 * EPS * 3 * 710
+    assert logdet_entropy(z * 1.7e308) == pytest.approx(expected, abs=error)
+    assert float(logdet_entropy(torch.tensor(z * 1.7e308))) == pytest.approx(expected, abs=error)
+    assert logdet_entropy(z * 1.7e308, ridge=1.0) == pytest.approx(expected, abs=error)  # too small to be seen
+    assert float(logdet_entropy(torch.tensor(z * 1.7e308), ridge=1.0)) == pytest.approx(expected, abs=error)
+
+
 def far_row(z):
     z = z.copy()
     z[7] = 1e6

@@ -75,6 +75,31 @@ def test_every_path_equals_the_definition(seed, m, d, kind, alpha):
     np.testing.assert_allclose(huber_bounds(mixture), huber_bounds(law), atol=error)
 
 
+@pytest.mark.parametrize("width", [1.0, 1e-3, 1e-6, 1e-10])
+@pytest.mark.parametrize("d", [2, 7])
+def test_divergences_of_narrow_matrices_keep_their_digits(width, d):
+    """One direction of every component is narrow, and the same for all: D is of size one whatever the width is.
+
+    A change of units of that direction changes no divergence; ‖Σ_j⁻¹‖ ‖Σ_i‖ grows to 10²⁰.
+    """
+    rng = stream(0, "narrow", d)
+    means, roots = rng.normal(size=(9, d)), np.eye(d) + 0.2 * rng.normal(size=(9, d, d))
+    turn = np.linalg.qr(rng.normal(size=(d, d)))[0] if width > 1e-9 else np.eye(d)
+    to = np.diag(np.r_[np.ones(d - 1), width]) @ turn
+    weights, covs = np.full(9, 1 / 9), roots @ roots.transpose(0, 2, 1)
+    maps = (np.eye(d), turn.T @ to)
+    parts = [mixture_bounds._Parts(weights, means @ to.T, to @ covs @ to.T, np.zeros(9)) for to in maps]
+    plain, narrow = (
+        mixture_bounds._kl_divergences(p, mixture_bounds._Precisions.of(p.covs), slice(2, 9)) for p in parts
+    )
+    lost = 1e3 * d * EPS * (width**-2 if width > 1e-9 else 1.0)  # turned, the digits are gone with the condition
+    np.testing.assert_allclose(narrow, plain, atol=lost, rtol=lost)
+    for i, j in ((2, 0), (8, 3)):
+        p, q = (Gaussian(means[k], roots[k] @ roots[k].T) for k in (i, j))
+        expected = kl_divergence(p, q).value - 0.5 * (q.log_det - p.log_det)
+        assert plain[i - 2, j] == pytest.approx(expected, abs=1e3 * d * EPS)
+
+
 def test_chernoff_divergence_is_the_integral():
     """By the trapezoidal rule over ±15 (geometric convergence): C_α of two normals enters the bound of two halves."""
     law = GaussianMixture(np.array([0.3, 0.7]), np.array([[0.0], [1.5]]), np.array([[[1.0]], [[0.3]]]))

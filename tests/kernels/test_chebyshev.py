@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from itssl.arrays import stream
+from itssl.choices import ParameterError
 from itssl.kernels import chebyshev as kernel
 from itssl.kernels.chebyshev import chebyshev_counts, chebyshev_neighbors
 from itssl.kernels.threads import cores
@@ -168,3 +169,36 @@ def test_sizes_without_numpy_2(monkeypatch):
     np.testing.assert_array_equal(kernel._sizes(bits), expected)
     monkeypatch.delattr(np, "bitwise_count", raising=False)
     np.testing.assert_array_equal(kernel._sizes(bits), expected)
+
+
+@pytest.mark.parametrize("few", [1, 10])
+@pytest.mark.parametrize("d", [1, 2])
+def test_ranges_beyond_the_largest_number(monkeypatch, d, few):
+    """Differences that overflow are infinite: farther than any radius, unless that is inclusive and infinite."""
+    monkeypatch.setattr(kernel, "_FEW", few)
+    x = np.array([[-1.7e308, 0], [1.7e308, 1], [0, 2], [1e308, 3], [-1e308, 5], [1.6e308, 5]])[:, :d]
+    radius = np.array([1e308, 1e308, 1.5e308, np.inf, 1.7e308, 1e307])
+    with np.errstate(over="ignore"):
+        away = distance_twin(x)
+    for edge, compare in COUNTED.items():
+        expected = compare(away, radius[:, None]).sum(axis=1)
+        expected[3] -= edge == "inclusive"  # the diagonal of the twin
+        np.testing.assert_array_equal(chebyshev_counts(x, radius, edge), expected)
+
+
+@pytest.mark.parametrize("n", [5, 300])
+@pytest.mark.parametrize("d", [1, 3])
+def test_a_radius_that_is_no_number_is_refused(n, d):
+    x, radius = stream(0, "nan").normal(size=(n, d)), np.ones(n)
+    radius[3] = np.nan
+    with pytest.raises(ParameterError, match="radius: expected a number for each row, got nan in row 3"):
+        chebyshev_counts(x, radius, "strict")
+
+
+def test_without_numba_all_samples_go_through_numpy(monkeypatch):
+    from itssl.kernels import compiled_chebyshev
+
+    monkeypatch.setattr(compiled_chebyshev, "AVAILABLE", False)
+    kernel._loops.cache_clear()
+    assert kernel._compiled(10**5, 128) is None
+    kernel._loops.cache_clear()

@@ -218,3 +218,34 @@ def test_units_far_too_wide_are_seen_in_the_rounding():
     found = total.moments
     lost = np.abs(found.covariance.diagonal() / rows.var(axis=0, ddof=1) - 1).max()
     assert found.rounding > lost > 1e-6
+
+
+@needs_long_floats
+@pytest.mark.usefixtures("chunk")
+def test_numbers_whose_sums_are_no_floats():
+    """Halves of the largest floats: both the sums and the squares of deviations overflow."""
+    x = draws()
+    x = x / np.abs(x).max()
+    small, large = moments(x), moments(x * 1.7e308)
+    np.testing.assert_allclose(large.mean / 1.7e308, small.mean, rtol=0, atol=64 * EPS)
+    np.testing.assert_allclose(large.std / 1.7e308, small.std, rtol=64 * EPS)
+    np.testing.assert_allclose(large.correlation, small.correlation, rtol=0, atol=64 * EPS)
+    assert np.isfinite(large.unit).all()
+    assert not np.isfinite(moments(np.array([[1.0], [np.inf]])).mean).all()
+
+
+def test_the_bound_of_rounding_grows_with_the_distance_of_the_first_chunk(monkeypatch):
+    """1 + max_c |m_c| √(n/s), m_c the mean of chunk c from the mean of the first one; chunks near it change little."""
+    monkeypatch.setattr(module, "CHUNK", 1)
+    monkeypatch.setattr(module, "ROWS", (8, 16))
+    x = stream(0, "first chunk").normal(size=(800, 3))
+    least = (8 + 100 + 16) * EPS
+    means = x.reshape(100, 8, 3).mean(axis=1)
+    for first in (0.0, 30.0, 1e9):
+        moved = x.copy()
+        moved[:8, 1] += first
+        away = np.abs(means - means[0] - [0, first, 0]).max(axis=0)
+        expected = least * (1 + (away / moved.std(axis=0)).max())
+        assert moments(moved).rounding == pytest.approx(expected, rel=1e-9)
+        assert moments(moved).rounding <= least * (1 + 200**0.5)  # two of 100 chunks make Σ n_c (m_c − x̄)² so large
+    assert moments(np.full((800, 2), 0.1)).rounding < 2 * least

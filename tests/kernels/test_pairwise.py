@@ -72,6 +72,18 @@ def test_weights_of_any_size_keep_far_rows_in_sight():
         np.testing.assert_allclose(kernel_sums(z, 1.0, weights)[0], sums_twin(z, 1.0, weights)[0], rtol=1e-11)
 
 
+@pytest.mark.parametrize("exponent", [150.0, 174.0, 176.0, 400.0, 1e4])
+@pytest.mark.parametrize("light", [1e-60, 1e-80, 1e-200])
+def test_beside_weights_without_measure_sums_are_good_to_the_stated_size(exponent, light):
+    """Rows of light weight within and beyond the exponents that are kept, in one tile and in two."""
+    for half in (10, 300):
+        z = np.r_[np.zeros((half, 1)), np.full((half, 1), np.sqrt(8 * exponent))]
+        weights = np.where(np.arange(2 * half) < half, 1.0, light)[:, None] * np.ones(2)
+        for fast, twin in zip(kernel_sums(z, 1.0, weights), sums_twin(z, 1.0, weights), strict=True):
+            error = np.exp(-175.0) * weights[:, 0].sum() * (1 + 1e-11)
+            np.testing.assert_allclose(fast, twin, rtol=1e-11, atol=error)
+
+
 def test_threads_change_nothing():
     z = stream(0, "threads").normal(size=(1500, 5))
     many = kernel_sums(z, 0.1), log_kernel_sums(z[:700], z, np.zeros(1500))

@@ -69,3 +69,32 @@ def test_input_is_left_alone():
     x = np.asfortranarray(stream(0, "views").normal(size=(80, 4)))[::2, 1:]
     x.flags.writeable = False
     np.testing.assert_allclose(tree_neighbors(x, 3, 2.0)[0], np.sort(twin(x, 2), axis=1)[:, :3], rtol=ROUNDING)
+
+
+@pytest.mark.parametrize("compiles", [True, False])
+def test_a_compiled_tree_is_asked_where_it_is_worth_loading(compiles, monkeypatch):
+    monkeypatch.setattr(kernel, "_compiles", lambda: compiles)
+    monkeypatch.setattr(kernel, "_COMPILED_ROWS", 60)
+    monkeypatch.setattr(kernel, "_COMPILED_COLUMNS", 4)
+    asked = []
+
+    def recorded(x, k, p):
+        asked.append((x.shape, p))
+        return np.zeros((len(x), k)), np.zeros((len(x), k), dtype=int)
+
+    monkeypatch.setattr("itssl.kernels.compiled_tree.compiled_neighbors", recorded)
+    x = stream(0, "asked").normal(size=(60, 5))
+    for part, p in [(x[:, :4], 2.0), (x[:, :4], np.inf), (x[:, :4], 1.0), (x[:59, :4], 2.0), (x, 2.0)]:
+        tree_neighbors(part, 2, p)
+    assert asked == ([((60, 4), 2.0), ((60, 4), np.inf)] if compiles else [])
+
+
+def test_numba_that_does_not_compile_is_not_used(monkeypatch):
+    """It may be switched off, or refuse the numpy that is there."""
+    installed = kernel._compiles.__wrapped__
+    monkeypatch.setattr(kernel, "find_spec", lambda name: None)
+    assert not installed()
+    monkeypatch.setattr(kernel, "find_spec", lambda name: name)
+    for compiled in (False, True):
+        monkeypatch.setattr("itssl.kernels.compiled_tree.COMPILED", compiled)
+        assert installed() is compiled

@@ -123,3 +123,12 @@ def test_any_number_of_neighbors_can_be_asked(n, k):
 def test_spread_covers_all_of_the_rows():
     np.testing.assert_array_equal(spread(np.arange(10.0)[:, None], 4).ravel(), [0, 2, 5, 7])
     np.testing.assert_array_equal(spread(np.arange(3.0)[:, None], 4).ravel(), [0, 1, 2])
+
+
+def test_a_compiled_tree_pays_for_more_columns(monkeypatch):
+    x = cloud(stream(0, "compiled"), 5000, 8)
+    pays = []
+    for compiled in (False, True):
+        monkeypatch.setattr(kernel, "compiled_for", lambda x, p, compiled=compiled: compiled and p == 2)
+        pays.append((tree_pays(x, 4, 2.0), tree_pays(cloud(stream(0, "more"), 5000, 16), 4, 2.0)))
+    assert pays == [(False, False), (True, False)]
