@@ -1,5 +1,7 @@
 """Neighbors within blocks, read off lists, against a search in each block."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -72,7 +74,7 @@ def test_nearest_within_a_block(norm, unit):
     rows = block[[3, 8, 20]]
     x[block[4]] = x[block[3]]  # a copy is a neighbor, the row itself is none
     distances, nearest = nearest_within(unit * x, rows, block, 5, norm)
-    name = {"manhattan": "cityblock", 1.0: "cityblock", 2.0: "euclidean"}.get(norm, norm)
+    name: Any = {"manhattan": "cityblock", 1.0: "cityblock", 2.0: "euclidean"}.get(norm, norm)
     for i, row in enumerate(rows):
         others = block[block != row]
         expected = np.sort(cdist(x[[row]], x[others], name)[0])[:5]
