@@ -1,11 +1,11 @@
 """Catalogues: things of several families by name, each built when it is first asked for; printed, they are tables."""
 
-import html
 from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
 from typing import Generic, TypeVar
 
 from itssl.choices import UnknownNameError, require_known
+from itssl.markup import table
 
 T = TypeVar("T")
 
@@ -101,6 +101,4 @@ class Catalogue(Mapping[str, T], Generic[T]):
 
     def _repr_html_(self) -> str:
         head, *body = self._rows()
-        lines = [f"<tr>{''.join(f'<th>{html.escape(cell)}</th>' for cell in head)}</tr>"]
-        lines += [f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>" for row in body]
-        return f"<table>{''.join(lines)}</table>"
+        return table(head, body)

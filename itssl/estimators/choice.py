@@ -1,6 +1,5 @@
 """Which estimator fits these samples, and why; or why none does."""
 
-import html
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -13,6 +12,7 @@ from itssl.estimators.diagnosis import atom_warnings, distinct_rows, tie_warning
 from itssl.estimators.gaussianity import gaussianity
 from itssl.estimators.standardization import normal_scores, standardized
 from itssl.estimators.trust import TrustReport, admit, diagnose
+from itssl.markup import facts
 
 GAUSSIANITY_LEVEL = 0.01
 _LOW_DIMENSION = 3
@@ -44,10 +44,9 @@ class Recommendation:
 
     def _repr_html_(self) -> str:
         head = "no estimator" if self.estimator is None else repr(self.estimator)
-        rows = [("reason", r) for r in self.reasons] + [("not", r) for r in self.refused]
-        rows += [(f"warning: {w.code}", f"{w.message}; {w.cure}") for w in self.warnings]
-        cells = (f"<tr><th>{html.escape(k)}</th><td>{html.escape(v)}</td></tr>" for k, v in rows)
-        return f"<table><caption>{html.escape(head)}</caption>{''.join(cells)}</table>"
+        rows = {"because": "; ".join(self.reasons)} | ({"not": "; ".join(self.refused)} if self.refused else {})
+        said = [(w.code, f"{w.message}; {w.cure}") for w in self.warnings]
+        return facts(rows, caption=head, warnings=said)
 
 
 def choose(x: SamplesLike, y: SamplesLike = None) -> Recommendation:

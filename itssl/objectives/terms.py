@@ -1,6 +1,5 @@
 """What every objective returns: named terms to be minimized, with their units, and the bound they form, if any."""
 
-import html
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,6 +9,7 @@ from typing import Any
 from itssl.arrays import on_host
 from itssl.choices import ParameterError, require_known
 from itssl.estimate import Bias, Reference
+from itssl.markup import table
 
 Weights = Sequence[float] | Mapping[str, float]
 
@@ -96,18 +96,14 @@ class ObjectiveTerms:
         return f"; {_number(self.bound.value):.4g} {self.bound.unit} {sign} {self.bound.quantity}"
 
     def _repr_html_(self) -> str:
-        head = "".join(f"<th>{h}</th>" for h in ("term", "value", "weight", "unit", "direction", "meaning"))
-        rows = "".join(
-            f"<tr><th>{html.escape(name)}</th><td>{_number(t.value):.4g}</td><td>{t.weight:g}</td>"
-            f"<td>{html.escape(t.unit)}</td><td>{t.direction.value}</td><td>{html.escape(t.meaning)}</td></tr>"
+        heads = ("term", "value", "weight", "unit", "direction", "meaning")
+        rows = [
+            (name, f"{_number(t.value):.4g}", f"{t.weight:g}", t.unit, t.direction.value, t.meaning)
             for name, t in self.terms.items()
-        )
+        ]
         chosen = ", ".join(f"{k} = {v:.4g}" if isinstance(v, float) else f"{k} = {v}" for k, v in self.settings.items())
         foot = f"total {_number(self.total()):.4g}{self._bound_text()}. {self.remark}"
-        return (
-            f"<table><caption>{html.escape(f'{self.objective}, n = {self.n}')}<br>{html.escape(chosen)}</caption>"
-            f"<tr>{head}</tr>{rows}<tr><td colspan='6'>{html.escape(foot)}</td></tr></table>"
-        )
+        return table(heads, rows, caption=(f"{self.objective}, n = {self.n}", chosen), whole=[foot])
 
 
 @dataclass(frozen=True, eq=False)
