@@ -10,7 +10,16 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from itssl.arrays import Samples, SamplesLike, as_paired_samples, as_samples, is_torch, stream
+from itssl.arrays import (
+    Samples,
+    SamplesLike,
+    as_paired_samples,
+    as_samples,
+    is_torch,
+    list_columns,
+    stream,
+    take_columns,
+)
 from itssl.estimate import Estimate, EstimateWarning, format_with_error, json_number
 from itssl.estimators.adequacy import (
     bias_warnings,
@@ -312,19 +321,18 @@ def _constants(x: Samples, name: str) -> tuple[EstimateWarning, ...]:
     constant = np.flatnonzero(np.ptp(x, axis=0) == 0)
     if not constant.size:
         return ()
-    which = ", ".join(map(str, constant[:5])) + (", ..." if constant.size > 5 else "")
     return (
         EstimateWarning(
             code="constant_column",
-            message=f"{constant.size} of {x.shape[1]} columns of {name} never vary (column {which}); differential "
-            "entropy is -inf, and estimators refuse them",
+            message=f"{constant.size} of {x.shape[1]} columns of {name} never vary (column "
+            f"{list_columns(x, constant)}); differential entropy is -inf, and estimators refuse them",
             cure="drop them; the rest of this report is about the others",
         ),
     )
 
 
 def _varying(x: Samples) -> Samples:
-    return x[:, np.ptp(x, axis=0) > 0]
+    return take_columns(x, np.ptp(x, axis=0) > 0)
 
 
 def _sizes(x: Samples, prefix: str) -> dict[str, Measurement]:
