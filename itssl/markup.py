@@ -12,7 +12,7 @@ STYLE = (
     ".itssl tr,.itssl th,.itssl td{background:transparent;color:inherit}"
     ".itssl th,.itssl td{text-align:left;vertical-align:top;padding:.2em .6em;border:0;white-space:normal;"
     "border-bottom:1px solid rgba(128,128,128,.35);max-width:52em}"
-    ".itssl th{font-weight:600}.itssl tr:first-child th{vertical-align:bottom}"
+    ".itssl th{font-weight:600}"
     ".itssl .number{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}"
     ".itssl .warning th{box-shadow:inset 3px 0 #d9822b}.itssl ul{margin:.2em 0;padding-left:1.4em}"
 )

@@ -49,14 +49,14 @@ class Recommendation:
         return facts(rows, caption=head, warnings=said)
 
 
-def choose(x: SamplesLike, y: SamplesLike = None) -> Recommendation:
+def choose(x: SamplesLike, y: SamplesLike = None, *, report: TrustReport | None = None) -> Recommendation:
     """An estimator of h(X), or with y of I(X; Y), that suits the samples; None where any number would mislead.
 
     Follows :func:`~itssl.estimators.trust.diagnose`: no density, no differential entropy; a noiseless relation, no
     finite information; atoms and labels, estimators made for them. Where Gaussianity (Mardia's tests, for
     information of the pairs or of their normal scores) is not rejected, log-determinants; else nearest neighbors
     while their neighborhoods are small. The choice looks at the data that will then be used, and standard errors do not
-    account for that. Raises as diagnose does.
+    account for that. ``report`` is what diagnose(x, y) returned, where it is at hand. Raises as diagnose does.
 
     >>> rng = np.random.default_rng(0)
     >>> choose(rng.normal(size=(500, 8))).estimator
@@ -69,7 +69,7 @@ def choose(x: SamplesLike, y: SamplesLike = None) -> Recommendation:
     >>> print(choose(x, np.exp(x)).estimator)
     None
     """
-    report = diagnose(x, y)
+    report = diagnose(x, y) if report is None else report
     answer = _entropy(admit(x), report) if y is None else _information(admit(x), admit(y, name="y"), report)
     estimator, reasons, refused = answer
     return Recommendation(estimator=estimator, reasons=reasons, refused=refused, warnings=report.warnings)

@@ -6,6 +6,7 @@ from . import collapse as collapse
 from . import conditional_density as conditional_density
 from . import convergence as convergence
 from . import decomposition as decomposition
+from . import embedding_report as embedding_report
 from . import generalization as generalization
 from . import information_bound as information_bound
 from . import normality as normality
