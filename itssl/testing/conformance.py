@@ -12,7 +12,15 @@ from unittest import SkipTest
 
 from itssl.choices import ParameterError, require_known
 from itssl.claims.decision import Outcome
-from itssl.testing.checks import degenerate, errors, inputs, invariances, statistics  # noqa: F401  (they register)
+from itssl.testing.checks import (  # noqa: F401  (they register)
+    degenerate,
+    errors,
+    inputs,
+    invariances,
+    memory,
+    precision,
+    statistics,
+)
 from itssl.testing.checks.trial import BUDGET, CallError, NotPromisedError, Trial, registered
 from itssl.testing.findings import Case, Check, ConformanceReport, Finding, worst_of
 from itssl.testing.promises import EntropyPromises, InformationPromises, Profile, Promises, profile_named

@@ -32,6 +32,7 @@ class Promises:
     bias: the side of the truth on which the mean lies, for answers that do not say it themselves.
     guards_input: NaN, too few rows, constant columns and atoms are refused, warned of, or answered as the law says.
     accepts_tensors: torch tensors are samples too.
+    memory: "linear" in the rows, or "quadratic" where tables of n × n numbers are made.
     """
 
     units: Units = "nats"
@@ -52,10 +53,12 @@ class Promises:
     bias: Bias | None = None
     guards_input: bool = True
     accepts_tensors: bool = False
+    memory: Literal["linear", "quadratic"] = "linear"
 
     def __post_init__(self) -> None:
         require_known("units", self.units, ["nats", "bits"])
         require_known("family", self.family, FAMILIES)
+        require_known("memory", self.memory, ["linear", "quadratic"])
         if self.accuracy is not None and not self.accuracy > 0:
             raise ParameterError(f"accuracy: expected a number of nats > 0, got {self.accuracy!r}")
         if not 0 < self.rate <= 1:
@@ -72,8 +75,8 @@ class Promises:
         ...
         itssl.choices.UnknownNameError: promise: expected one of 'units', 'deterministic', 'with_seed', 'with_k', \
 'reference', 'max_dim', 'family', 'order_invariant', 'translation_invariant', 'scale_invariant', 'marginal_invariant', \
-'clips_at_zero', 'consistent', 'rate', 'accuracy', 'bias', 'guards_input', 'accepts_tensors', 'rotation_invariant', \
-got 'unit'; did you mean 'units'?
+'clips_at_zero', 'consistent', 'rate', 'accuracy', 'bias', 'guards_input', 'accepts_tensors', 'memory', \
+'rotation_invariant', got 'unit'; did you mean 'units'?
         """
         for name in promises:
             require_known("promise", name, [f.name for f in fields(cls)])

@@ -11,6 +11,7 @@ from itssl.arrays import stream
 from itssl.claims.decision import MonteCarlo, Outcome, Relation, Sides, decide
 from itssl.estimate import NATS_PER_BIT, format_with_error
 from itssl.estimators.error_bars import value_only
+from itssl.testing.checks.refusals import crashed
 from itssl.testing.findings import Case, Check
 from itssl.testing.promises import Profile, Promises
 from itssl.testing.subjects import Answer, Quantity, Subject, as_subject
@@ -130,7 +131,11 @@ class Trial:
         try:
             found = self.call(*samples, estimator=estimator)
         except Exception as error:
-            return Case(world=world, expected=expected, arrived=type(error).__name__, outcome=Outcome.HOLDS)
+            said = f"{type(error).__name__}: {error}".partition("\n")[0]
+            if crashed(error):
+                cure = "a crash, not refused (raise a ValueError with what is wrong, or declare guards_input=False)"
+                return _violated(world, expected, f"{said}, {cure}")
+            return Case(world=world, expected=expected, arrived=said, outcome=Outcome.HOLDS)
         said = _without_numbers(found.warnings) - _without_numbers(usual.warnings)
         fine = bool(said) or not np.isfinite(found.value) or abs(found.value - truth) <= margin
         arrived = f"{found.value:.6g} nats" + (f" with {', '.join(sorted(said))}" if said else ", without a word")
