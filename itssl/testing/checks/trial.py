@@ -68,7 +68,7 @@ class Trial:
 
     check: Check
     estimator: Any
-    promises: Any  # EntropyPromises or InformationPromises: each check knows which
+    promises: Any  # EntropyPromises, InformationPromises, …: each check knows which
     profile: Profile
     seed: int
     rate: float
@@ -119,14 +119,18 @@ class Trial:
             outcome=Outcome.HOLDS if close else Outcome.VIOLATED,
         )  # fmt: skip
 
-    def refused(self, world: str, *samples: Any, truth: float, margin: float = 0.0, estimator: Any = None) -> Case:
+    def refused(
+        self, world: str, *samples: Any, truth: float, margin: float = 0.0, estimator: Any = None,
+        usual: tuple[Any, ...] = (),
+    ) -> Case:  # fmt: skip
         """Whether a sample without a right answer is refused, warned of, or answered as the law says.
 
-        Warnings that an ordinary sample gets too do not count. An answer of inf, −inf or nan is no number to be
-        misled by; a finite one must be within ``margin`` of the truth.
+        Warnings that an ordinary sample gets too, or the one in ``usual``, do not count. An answer of inf, −inf or nan
+        is no number to be misled by; a finite one must be within ``margin`` of the truth.
         """
         rng = stream(self.seed, "conformance", "ordinary sample")
-        usual = self.answer("ordinary sample", *(rng.normal(size=(len(samples[0]) + 200, x.shape[1])) for x in samples))
+        ordinary = usual or tuple(rng.normal(size=(len(samples[0]) + 200, x.shape[1])) for x in samples)
+        usually = self.answer("ordinary sample", *ordinary)
         expected = "an error or a warning" + ("" if np.isnan(truth) else f", or {truth:g}")
         try:
             found = self.call(*samples, estimator=estimator)
@@ -136,7 +140,7 @@ class Trial:
                 cure = "a crash, not refused (raise a ValueError with what is wrong, or declare guards_input=False)"
                 return _violated(world, expected, f"{said}, {cure}")
             return Case(world=world, expected=expected, arrived=said, outcome=Outcome.HOLDS)
-        said = _without_numbers(found.warnings) - _without_numbers(usual.warnings)
+        said = _without_numbers(found.warnings) - _without_numbers(usually.warnings)
         fine = bool(said) or not np.isfinite(found.value) or abs(found.value - truth) <= margin
         arrived = f"{found.value:.6g} nats" + (f" with {', '.join(sorted(said))}" if said else ", without a word")
         return Case(
