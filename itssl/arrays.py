@@ -114,7 +114,7 @@ or impute these rows
             f"{name}: expected values up to {_LARGEST:g} in size, whose sums are floats, got {largest:.3g}; use other "
             f"units, e.g. {name} / {largest:.0e}"
         )
-    return _named(array, names) if names else array
+    return name_columns(array, names) if names else array
 
 
 def as_paired_samples(
@@ -257,8 +257,7 @@ def column_names(x: Samples) -> tuple[str, ...]:
     >>> column_names(np.zeros((3, 2)))
     ('0', '1')
     """
-    owner, names = _NAMES.get(id(x), (None, ()))
-    return names if owner is not None and owner() is x else tuple(map(str, range(x.shape[1])))
+    return _frame_names(x) or tuple(map(str, range(x.shape[1])))
 
 
 def take_columns(x: Samples, keep: Any) -> Samples:
@@ -267,7 +266,7 @@ def take_columns(x: Samples, keep: Any) -> Samples:
     >>> column_names(take_columns(np.zeros((3, 4)), [1, 3]))
     ('1', '3')
     """
-    return _named(x[:, keep], np.array(column_names(x), dtype=object)[keep].tolist())
+    return name_columns(x[:, keep], np.array(column_names(x), dtype=object)[keep].tolist())
 
 
 def list_columns(x: Samples, columns: Iterable[Any], *, most: int = 5) -> str:
@@ -284,7 +283,12 @@ _NAMES: dict[int, tuple[Any, tuple[str, ...]]] = {}
 """By the id of a living array: a weak reference to it, and its columns' names, which arrays of numpy cannot hold."""
 
 
-def _named(array: Samples, names: Sequence[str]) -> Samples:
+def name_columns(array: Samples, names: Sequence[str]) -> Samples:
+    """The array itself, whose columns messages call by these names from now on.
+
+    >>> column_names(name_columns(np.zeros((3, 2)), ["'age'", "'height'"]))
+    ("'age'", "'height'")
+    """
     key = id(array)
 
     def forget(owner: Any) -> None:
@@ -296,7 +300,10 @@ def _named(array: Samples, names: Sequence[str]) -> Samples:
 
 
 def _frame_names(x: SamplesLike) -> tuple[str, ...]:
-    """Names of the columns of a frame, or of a series that has one; empty for all else."""
+    """Names of the columns of a frame, of a series or of an array that has them; empty for all else."""
+    owner, names = _NAMES.get(id(x), (None, ()))
+    if owner is not None and owner() is x:
+        return names
     if (columns := getattr(x, "columns", None)) is not None:
         return tuple(map(repr, columns))
     return (repr(x.name),) if hasattr(x, "to_numpy") and getattr(x, "name", None) is not None else ()

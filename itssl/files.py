@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Shaped
 
-from itssl.arrays import Samples, as_samples
+from itssl.arrays import Samples, as_samples, name_columns
 
 SUFFIXES = (".npy", ".npz", ".csv")
 
@@ -21,7 +21,8 @@ def read_samples(path: str | Path, *, key: str | None = None) -> Samples:
     """The samples in a file: a finite float64 array of shape (n, d), one row per draw.
 
     .npy holds one array, .npz one array or several of which ``key`` names one, .csv comma-separated numbers, below at
-    most one line of column names (a first line without any number). Nothing is unpickled.
+    most one line of column names (a first line without any number), by which messages call the columns. Nothing is
+    unpickled.
 
     Raises SampleFileError for a file of another kind, a wrong key or text among the numbers, SampleError for
     an array that does not hold samples, OSError for a file that cannot be opened.
@@ -123,11 +124,13 @@ def _read_csv(path: Path) -> np.ndarray:
             f"{path.name}: expected numbers below the column names, got no row; check how it was made"
         )
     try:
-        return np.loadtxt(
+        array = np.loadtxt(
             path, delimiter=",", skiprows=first[0] if header else 0, ndmin=2, quotechar='"', encoding="utf-8-sig"
         )
     except ValueError as error:
         raise SampleFileError(f"{path.name}: {_fault(path, header) or error}") from error
+    named = header and len(first[1]) == array.shape[1]
+    return name_columns(array, [repr(cell.strip()) for cell in first[1]]) if named else array
 
 
 def _fault(path: Path, header: bool) -> str | None:

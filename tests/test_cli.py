@@ -58,6 +58,7 @@ def samples(folder: Path) -> Path:
     Path("zip.npz").write_bytes(b"PK\x03\x04 not really")
     Path("text.csv").write_text("a,b\n1.0,2.0\n\n3.0,oops\n")
     Path("ragged.csv").write_text("1.0,2.0\n3.0\n")
+    Path("named.csv").write_text("age, width\n1.0,0.5\n2.5,0.5\n1.5,0.5\n")
     Path("holes.csv").write_text("1.0,2.0\n3.0,\n")
     Path("mixed.csv").write_text("1.0,width\n3.0,4.0\n")
     Path("empty.csv").write_text("")
@@ -302,6 +303,7 @@ def test_diagnose_prints_the_report_and_a_recommendation(samples: Path) -> None:
         ("nan.npy", "nan.npy: expected finite values, got 1 of 600 NaN or infinite (first in row 3); drop"),
         ("labels.npy", "labels.npy: expected real-valued samples, got int64"),
         ("constant.npy", "constant.npy: x: expected columns that vary"),
+        ("named.csv", "named.csv: x: expected columns that vary, got constant column 'width'; drop it"),
         ("objects.npy", "objects.npy: expected arrays of numbers in numpy's format, got pickled objects"),
         ("junk.npy", "junk.npy: expected arrays of numbers in numpy's format, got pickled objects or another format"),
         ("zip.npz", "zip.npz: expected arrays of numbers in numpy's format, got a damaged file"),

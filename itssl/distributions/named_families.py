@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from itssl.choices import UnknownNameError, require_known
-from itssl.markup import table
+from itssl.markup import require_pandas, table
 
 T = TypeVar("T")
 
@@ -89,6 +89,11 @@ class Catalogue(Mapping[str, T], Generic[T]):
         yield tuple(self._columns)
         for thing in self.values():
             yield tuple(text(thing) for text in self._columns.values())
+
+    def to_pandas(self) -> Any:
+        """The table as a DataFrame, as text. Needs pandas."""
+        head, *body = self._rows()
+        return require_pandas().DataFrame(body, columns=list(head))
 
     def __str__(self) -> str:
         rows = list(self._rows())

@@ -9,7 +9,7 @@ from typing import Any
 from itssl.arrays import on_host
 from itssl.choices import ParameterError, require_known
 from itssl.estimate import Bias, Reference
-from itssl.markup import table
+from itssl.markup import require_pandas, table
 
 Weights = Sequence[float] | Mapping[str, float]
 
@@ -95,15 +95,23 @@ class ObjectiveTerms:
         sign = "≤" if self.bound.direction is Bias.LOWER else "≥"
         return f"; {_number(self.bound.value):.4g} {self.bound.unit} {sign} {self.bound.quantity}"
 
-    def _repr_html_(self) -> str:
-        heads = ("term", "value", "weight", "unit", "direction", "meaning")
-        rows = [
-            (name, f"{_number(t.value):.4g}", f"{t.weight:g}", t.unit, t.direction.value, t.meaning)
-            for name, t in self.terms.items()
+    def _rows(self) -> list[tuple[Any, ...]]:
+        return [
+            (name, _number(t.value), t.weight, t.unit, t.direction.value, t.meaning) for name, t in self.terms.items()
         ]
+
+    def to_pandas(self) -> Any:
+        """The terms as a DataFrame over ``term``. Needs pandas."""
+        return require_pandas().DataFrame(self._rows(), columns=list(_HEADS)).set_index("term")
+
+    def _repr_html_(self) -> str:
+        rows = [(name, f"{value:.4g}", f"{weight:g}", *words) for name, value, weight, *words in self._rows()]
         chosen = ", ".join(f"{k} = {v:.4g}" if isinstance(v, float) else f"{k} = {v}" for k, v in self.settings.items())
         foot = f"total {_number(self.total()):.4g}{self._bound_text()}. {self.remark}"
-        return table(heads, rows, caption=(f"{self.objective}, n = {self.n}", chosen), whole=[foot])
+        return table(_HEADS, rows, caption=(f"{self.objective}, n = {self.n}", chosen), whole=[foot])
+
+
+_HEADS = ("term", "value", "weight", "unit", "direction", "meaning")
 
 
 @dataclass(frozen=True, eq=False)

@@ -120,7 +120,7 @@ def test_it_inherits_from_the_callback_that_is_there(name, monkeypatch, alone):
     top = name.partition(".")[0]
     monkeypatch.setattr(importlib.util, "find_spec", lambda n, *a: object() if n == top else known(n, *a))
     callback = lightning_callback("encoder", every=3, rows=40)
-    assert isinstance(callback, Callback)
+    assert Callback in type(callback).__mro__
     module = Module()
     Trainer(callback).fit(module)
     assert len(callback.monitor.readings) == 2
