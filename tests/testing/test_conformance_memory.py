@@ -90,6 +90,27 @@ def test_a_peak_is_what_the_call_adds(monkeypatch):
     assert held.sum() == 4 * MIB
 
 
+def test_what_was_freed_before_is_part_of_no_peak():
+    tracemalloc.start()
+    try:
+        np.ones(4 * MIB).sum()
+        assert peak_bytes(lambda: np.ones(MIB).sum()) < 16 * MIB
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.skipif(not CLEAR.exists(), reason="only Linux counts what torch allocates")
+def test_pages_that_the_process_has_kept_are_counted():
+    """Blocks of torch below the size that the system gets back at once, the last of them held."""
+
+    def blocks(n):
+        return [torch.ones(2**14) for _ in range(n)]
+
+    last = blocks(512)[-1]
+    assert peak_bytes(lambda: blocks(256)) > 12 * MIB
+    assert last.sum() == 2**14
+
+
 @pytest.mark.parametrize("running", [True, False])
 def test_tracing_goes_on_as_before_also_after_errors(running):
     def fails():
