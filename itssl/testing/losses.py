@@ -1,6 +1,7 @@
 """What is an objective: two batches of embeddings in, one differentiable number out, in one of three wrappings."""
 
 import copy
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -31,7 +32,7 @@ def loss_of(returned: Any) -> Tensor:
 
 
 def as_objective(objective: Any, like: Tensor) -> Callable[[Any, Any], Tensor]:
-    """The objective as (z_a, z_b) to its loss. A module is copied to the dtype and device of ``like``.
+    """The objective as (z_a, z_b) to its loss, in silence; a module is copied to the dtype and device of ``like``.
 
     >>> import torch
     >>> as_objective(nn.MSELoss(), torch.zeros(1))(torch.zeros(2, 3), torch.ones(2, 3)).item()
@@ -40,7 +41,13 @@ def as_objective(objective: Any, like: Tensor) -> Callable[[Any, Any], Tensor]:
     ask = as_subject(objective, "objective").ask
     if isinstance(ask, nn.Module):
         ask = copy.deepcopy(ask).to(like)
-    return lambda z_a, z_b: loss_of(ask(z_a, z_b))
+
+    def loss(z_a: Any, z_b: Any) -> Tensor:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return loss_of(ask(z_a, z_b))
+
+    return loss
 
 
 def from_target_network(byol: BYOL) -> Subject:

@@ -150,6 +150,7 @@ class ObjectivePromises(Declared):
     prevents_collapse: the loss of a batch of equal rows is larger than that of equal views that fill all directions
         alike, with variance one.
     finite_at_collapse: loss and gradient are numbers where all rows are equal.
+    device: where it also runs, as torch writes it; "cuda" unless there is no such device.
     """
 
     rows: int | None = None
@@ -167,6 +168,7 @@ class ObjectivePromises(Declared):
     stop_gradient: Literal["none", "view_a", "view_b", "targets"] = "none"
     prevents_collapse: bool = False
     finite_at_collapse: bool = True
+    device: str = "cuda"
 
     def __post_init__(self) -> None:
         require_known("stop_gradient", self.stop_gradient, STOPS)

@@ -110,6 +110,15 @@ def first_column(x, y, k=K):
     return neighbors(np.reshape(x, (len(x), -1))[:, :1], np.reshape(y, (len(y), -1))[:, :1], k)
 
 
+def columns_of_x_sorted(x, y, k=K):
+    """Each column by itself, so that rows are torn apart."""
+    return neighbors(np.sort(x, axis=0), y, k)
+
+
+def columns_of_y_sorted(x, y, k=K):
+    return neighbors(x, np.sort(y, axis=0), k)
+
+
 def sum_of_marginals(x, y, k=K):
     x, y = admitted(x, y, least=k + 1)
     return sum(neighbors(x[:, [j]], y[:, [j]], k) for j in range(x.shape[1]))
@@ -231,14 +240,15 @@ def _estimate(value, error, x):
 
 
 def says_so(x, y, k=K):
-    """With an error, and a warning where no row of y lies within the range of x."""
+    """With the error of halves over eight splits, and a warning where no row of y lies within the range of x."""
     from itssl.estimate import EstimateWarning
 
     x, y = admitted(x, y, least=k + 1)
     apart = ((y < x.min(axis=0)) | (y > x.max(axis=0))).any(axis=1).all()
     said = (EstimateWarning(code="disjoint_support", message="apart", cure="none"),) if apart else ()
-    halves = [neighbors(x[i::2], y[i::2], k) for i in range(2)]
-    error = abs(halves[0] - halves[1]) / 2
+    splits = [[np.random.default_rng(i).permutation(len(z)) for z in (x, y)] for i in range(8)]
+    halves = [[neighbors(x[a[i::2]], y[b[i::2]], k) for i in range(2)] for a, b in splits]
+    error = np.sqrt(np.mean(np.var(halves, axis=1, ddof=1)) / 2)
     return Estimate(
         value=neighbors(x, y, k), standard_error=error, n=len(x), bias=Bias.UNKNOWN, method="mutant", warnings=said
     )
@@ -272,6 +282,8 @@ DIVERGENCES = (
     _neighbors(k_ignored, "k_counts", k=True),
     _neighbors(rows_as_pairs, "row_order", "truth"),
     _neighbors(first_column, "second_column"),
+    _neighbors(columns_of_x_sorted, "second_column"),
+    _neighbors(columns_of_y_sorted, "second_column"),
     _neighbors(sum_of_marginals, "second_column", "truth"),
     _neighbors(columns_stretched, "unequal_columns"),
     _neighbors(squeezed, "one_row"),

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from testing.mutants_divergence import DIVERGENCES, arguments_exchanged, in_bits, neighbors
+from testing.mutants_divergence import DIVERGENCES, arguments_exchanged, in_bits, neighbors, normal
 
 from itssl.arrays import stream
 from itssl.choices import UnknownNameError
@@ -91,11 +91,13 @@ def test_own_estimators_conform_where_it_takes_no_time(name):
 
 
 def test_truths_are_those_of_the_laws():
-    """Against the mean log-ratio by simulation: within five standard errors; half as many rows again of Q."""
+    """Normal ones against the fitted laws, within five of the errors that are stated; half as many rows again of Q."""
     for place in (*divergence_places(), equal_laws(2), *(lopsided(gaussian=g)[0] for g in (False, True))):
-        x, y = place.draw(4, stream(0, "draw"))
-        assert (x.shape, y.shape) == ((4, place.dim), (6, place.dim))
+        x, y = place.draw(20000, stream(0, "draw"))
+        assert (x.shape, y.shape) == ((20000, place.dim), (30000, place.dim))
         assert place.spread >= (place.dim / 2) ** 0.5
+        if place.gaussian:
+            assert normal(x, y) == pytest.approx(place.truth, abs=5 * place.oracle_error(20000))
     assert equal_laws(3).truth == 0
     half = next(p for p in divergence_places() if p.name.startswith("uniform"))
     assert half.truth == pytest.approx(np.log(2))

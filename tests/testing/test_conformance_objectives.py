@@ -24,13 +24,13 @@ CATALOGUE = objectives(mlp((D, 8, D), seed=1), d=D)
 MOVED = {"translation_invariant": True}
 RIGID = MOVED | {"rotation_invariant": True}
 ON_SPHERE = {"scale_invariant": True, "rotation_invariant": True}
-TARGETS = {"stop_gradient": "targets", "columns": D}
-NO_SPREAD = {"prevents_collapse": False}
+# the predictor has a width and biases, and an untrained one may fit a single point better than a spread out batch
+TARGETS = {"stop_gradient": "targets", "columns": D, "prevents_collapse": False}
 DECLARED = {
     "VICReg": MOVED,
     "VICReg + LogDet": MOVED,
     "VICReg + PairDist": MOVED,
-    "BYOL": TARGETS | NO_SPREAD,  # its predictor has a width and biases; nothing but the target stops collapse
+    "BYOL": TARGETS,
     "BYOL + LogDet": TARGETS,
     "BYOL + PairDist": TARGETS,
     "invariance + LogDet": RIGID,
@@ -186,6 +186,26 @@ def test_a_batch_of_one_is_as_declared():
     assert not check_objective(distance, only="one_row", least_rows=1).failures
     with pytest.raises(ConformanceError, match="expected a loss, got ValueError"):
         check_objective(vicreg, only="one_row", least_rows=1)
+
+
+def test_other_devices_are_tried_where_they_are():
+    (left_out,) = check_objective(vicreg, only="device", device="cuda").not_applicable or (None,)
+    assert left_out is None if torch.cuda.is_available() else left_out.reason == "no CUDA device here"
+    assert found(vicreg, "device", {"device": "cpu"}) == {"device": Outcome.HOLDS}
+
+
+@pytest.mark.gpu
+def test_a_loss_that_comes_back_to_the_host_is_refuted():
+    if not torch.cuda.is_available():
+        pytest.skip("needs a CUDA device")
+    assert found(vicreg, "device", {}) == {"device": Outcome.HOLDS}
+    assert found(lambda z_a, z_b: vicreg(z_a, z_b).cpu(), "device", {}) == {"device": Outcome.VIOLATED}
+
+
+def test_a_warning_is_no_refusal():
+    """torch warns of shapes that it stretches, and returns a loss all the same."""
+    with pytest.raises(ConformanceError, match="one row of z_b: expected an error, got"):
+        check_objective(nn.MSELoss(), only="unequal_shapes")
 
 
 def test_batches_are_as_large_as_declared():

@@ -196,17 +196,16 @@ def global_state(trial: Trial) -> Iterator[Case]:
     kind="exact",
 )
 def device(trial: Trial) -> Iterator[Case]:
-    """On a CUDA device beside the processor."""
-    trial.needs(torch.cuda.is_available(), "no CUDA device here")
-    z = views(trial)
-    there = [view.to("cuda") for view in z]
+    """On the promised device beside the processor."""
+    place = torch.device(trial.promises.device)
+    trial.needs(place.type != "cuda" or torch.cuda.is_available(), "no CUDA device here")
+    z, world = views(trial), shown(trial, str(place))
+    there = [view.to(place) for view in z]
     expected = objective(trial, z[0]).value(shown(trial), *z)
-    loss, gradients = objective(trial, there[0]).gradients(shown(trial, "cuda"), there[0], there[1])
-    places = {loss.device.type, *(g.device.type for g in gradients if g is not None)}
-    yield Case(
-        world=shown(trial, "cuda"), expected="cuda", arrived=", ".join(places), outcome=outcome_of(places == {"cuda"})
-    )
-    yield trial.same(shown(trial, "cuda"), expected, loss.item())
+    loss, gradients = objective(trial, there[0]).gradients(world, there[0], there[1])
+    found = {loss.device.type, *(g.device.type for g in gradients if g is not None)}
+    yield Case(world=world, expected=place.type, arrived=", ".join(found), outcome=outcome_of(found == {place.type}))
+    yield trial.same(world, expected, loss.item())
 
 
 @check(

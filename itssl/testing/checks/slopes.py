@@ -164,7 +164,7 @@ def prevents_collapse(trial: Trial) -> Iterator[Case]:
     spread = ask.value(shown(trial, "covariance I"), z, z)
     for name, point in collapsed(trial).items():
         try:
-            at = float(ask.ask(point, point))
+            at = float(ask.ask(point, point).detach())
         except Exception as error:
             fine, arrived = True, type(error).__name__
         else:
