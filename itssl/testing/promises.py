@@ -65,7 +65,8 @@ class Promises(Declared):
     accuracy: how far the mean may be from the truth, in nats; by default two standard errors of the mean of the true
         log-densities of as many rows: a larger bias would be most of the error.
     bias: the side of the truth on which the mean lies, for answers that do not say it themselves.
-    guards_input: NaN, too few rows, constant columns and atoms are refused, warned of, or answered as the law says.
+    guards_input: NaN, too few rows, constant columns and atoms are refused (a crash such as an IndexError refuses
+        nothing), warned of, or answered as the law says.
     accepts_tensors: torch tensors are samples too.
     memory: "linear" in the rows, or "quadratic" where tables of n × n numbers are made.
     """

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 from scipy.spatial import KDTree
+from scipy.spatial.distance import cdist
 from scipy.special import digamma
 from testing.mutants import K, Mutant
 
@@ -60,6 +61,16 @@ def counts_itself(x, y, k=K):
     x, y = admitted(x, y, least=k + 1)
     ratios = log_distances(x, y, k) - log_distances(x, x, k)
     return x.shape[1] * ratios.mean() + np.log(len(y) / (len(x) - 1))
+
+
+def all_distances(x, y, k=K):
+    x, y = admitted(x, y, least=k + 1)
+    nu, rho = (np.partition(cdist(x, z), at, axis=1)[:, at] for z, at in ((y, k - 1), (x, k)))
+    return x.shape[1] * np.log(nu / rho).mean() + np.log(len(y) / (len(x) - 1))
+
+
+def in_half_precision(x, y, k=K):
+    return neighbors(*(np.asarray(z).astype(np.float16) for z in (x, y)), k)
 
 
 def in_bits(x, y, k=K):
@@ -272,6 +283,8 @@ DIVERGENCES = (
     _neighbors(without_dimension, "truth", "additivity"),
     _neighbors(mean_over_columns, "additivity", "data_processing"),
     _neighbors(counts_itself, "truth", "equal_laws"),
+    _neighbors(all_distances, "memory"),
+    _neighbors(in_half_precision, "precision", "translation"),
     _neighbors(in_bits, "truth"),
     _neighbors(symmetrized, "asymmetry", "truth"),
     _neighbors(arguments_exchanged, "asymmetry", "truth"),

@@ -13,7 +13,9 @@ from itssl.testing.checks.divergence_worlds import divergence_places, equal_laws
 from itssl.testing.checks.trial import BUDGET, registered
 from itssl.testing.subjects import SubjectError
 
-LONG = {"in_bits", "plugin", "fifty_rows", "centered_apart", "without_dimension"}
+LONG = {"in_bits", "plugin", "fifty_rows", "centered_apart", "without_dimension", "all_distances"}
+ELSEWHERE = {"device"}
+"""In `test_conformance_precision`, with another device in its place."""
 CASES = [pytest.param(mutant, id=f"{mutant.name}-{mutant.caught_by[-1]}") for mutant in DIVERGENCES]
 SHORT = [case for case, mutant in zip(CASES, DIVERGENCES, strict=True) if mutant.name not in LONG]
 RIGHT = list({m.right.__name__: m for m in DIVERGENCES}.values())
@@ -71,7 +73,7 @@ def test_right_ones_pass_everything(mutant):
 def test_every_check_fails_for_some_mutant():
     caught = {name for mutant in DIVERGENCES for name in mutant.caught_by}
     checks = registered("kl_divergence")
-    assert caught == set(checks)
+    assert caught == set(checks) - ELSEWHERE
     assert {mutant.name for mutant in DIVERGENCES} >= LONG
     assert sum(c.false_alarm_rate for c in checks.values()) == pytest.approx(BUDGET)
     assert all(c.law and c.source and c.function.__doc__ for c in checks.values())

@@ -21,7 +21,7 @@ STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 @check(
     "memory",
-    laws={"entropy": LAW, "mutual_information": LAW},
+    laws={"entropy": LAW, "mutual_information": LAW, "kl_divergence": LAW},
     source="n × n numbers of eight bytes: 80 GB at n = 10⁵",
     kind="contract",
 )

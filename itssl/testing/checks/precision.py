@@ -18,6 +18,7 @@ CENTER, STEPS = 16.0, 2.0**18
     laws={
         "entropy": "ĥ of singles is that of the same numbers as doubles",
         "mutual_information": "Î of singles is that of the same numbers as doubles",
+        "kl_divergence": "D̂ of singles is that of the same numbers as doubles",
     },
     source="Higham (2002), Accuracy and Stability of Numerical Algorithms, section 1.7: cancellation",
     kind="exact",
@@ -42,6 +43,7 @@ def precision(trial: Trial) -> Iterator[Case]:
     laws={
         "entropy": "ĥ of tensors on a device is that of the same tensors on the host",
         "mutual_information": "Î of tensors on a device is that of the same tensors on the host",
+        "kl_divergence": "D̂ of tensors on a device is that of the same tensors on the host",
     },
     source="PyTorch documentation, CUDA semantics",
     kind="exact",
