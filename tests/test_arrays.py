@@ -186,8 +186,8 @@ def test_messages_call_the_columns_of_a_frame_by_name():
         refuse_constant_columns(x)
     with pytest.raises(SampleError, match="got constant column 'width'; drop it"):
         itssl.entropy(pd.Series([2.0, 2.0, 2.0], name="width"))
-    with pytest.raises(SampleError, match=r"1 of 12 NaN or infinite \(first in row 2, column 'age'\); drop"):
-        as_samples(FRAME.assign(age=[1.0, 2.0, np.nan, 2.5]))
+    with pytest.raises(SampleError, match=r"1 of 12 NaN or infinite \(first in row 2, column 'height'\); drop"):
+        as_samples(FRAME.assign(height=[1.0, 2.0, np.nan, 2.5]))
     assert column_names(as_samples(FRAME.to_numpy())) == ("0", "1", "2")
     assert column_names(as_samples(pd.Series([1.0, 2.0]))) == ("0",)
 
@@ -199,6 +199,10 @@ def test_names_follow_columns_that_are_taken_and_are_forgotten_with_their_array(
     assert column_names(take_columns(kept, [1])) == ("('a', 1)",)
     assert column_names(as_samples(kept)) == column_names(kept)
     assert column_names(kept[:2]) == ("0", "1")  # another array
+    other = np.ones((4, 3))
+    arrays._NAMES[id(other)] = arrays._NAMES[id(x)]  # as if it had taken the place of x
+    assert column_names(other) == ("0", "1", "2")
+    del arrays._NAMES[id(other)]
     before = len(arrays._NAMES)
     del x, kept
     gc.collect()

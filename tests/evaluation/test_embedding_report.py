@@ -86,6 +86,8 @@ def test_few_rows_are_searched_where_few_are_asked_for():
     found = embedding_report(Z, LABELS, rows=100, progress=False)
     assert found.estimates["information with labels"].n == found.estimates["entropy"].n == 100
     assert found.estimates["entropy, Gaussian"].n == 300
+    few, all_rows = (report.estimates["information with labels"] for report in (found, FOUND))
+    assert abs(few.value - all_rows.value) < 5 * math.hypot(few.standard_error, all_rows.standard_error)
     assert found.notes[0] == "entropy and information with labels use 100 of the 300 rows, chosen at random"
     again = embedding_report(Z, LABELS, rows=100, seed=1, progress=False)
     assert again.estimates["entropy"].value != found.estimates["entropy"].value
