@@ -39,9 +39,8 @@ notebooks: $(NOTEBOOKS)
 
 notebooks/build/%.ipynb: notebooks/%.py $(shell find itssl -name '*.py') | venv
 	@mkdir -p $(@D)
-	@echo "$* ..."
 	@$(BIN)/jupytext --quiet --to ipynb --set-kernel python3 --output $@ $<
-	@$(BIN)/jupyter execute --inplace --timeout=600 --log-level=WARN $@
+	@$(BIN)/jupyter execute --inplace --timeout=600 $@
 
 lint: venv
 	$(BIN)/ruff check .

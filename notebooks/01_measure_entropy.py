@@ -70,7 +70,7 @@ print(runs)
 runs.figure()
 
 # %% [markdown]
-# The bias of the default is visible in the table, and below the error of a single estimate. Where that matters,
+# The bias of the default, in the table, is no larger than the error of a single estimate. Where it matters,
 # extrapolation to infinitely many rows removes its leading part, at the price of some spread.
 
 # %%
