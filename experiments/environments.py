@@ -17,12 +17,17 @@ def in_cache(name: str) -> Path:
 
 
 def environment(
-    folder: Path, groups: Sequence[dict[str, str]], constraints: Sequence[str] = (), *, reaches_out: bool = True
+    folder: Path,
+    groups: Sequence[dict[str, str]],
+    constraints: Sequence[str] = (),
+    *,
+    reaches_out: bool = True,
+    once_a_day: bool = False,
 ) -> tuple[Path, dict[str, str]]:
     """Its interpreter, and the packages that could not be installed with pip's reason.
 
     A group is name → version (or "", any version) and is installed by one call of pip, bound by ``constraints``. What
-    is installed already is not installed again, what failed is tried again on another day. Only pip reaches out here,
+    is installed already is not installed again, what failed is tried again, ``once_a_day`` or each time. Only pip reaches out here,
     and only where it may.
     """
     python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
@@ -42,7 +47,8 @@ def environment(
                          constraints)  # fmt: skip
         if reason:
             absent |= dict.fromkeys(group, reason)
-    record.write_text(json.dumps({"pins": pins, "absent": absent, "on": today}))
+    if not absent or once_a_day:
+        record.write_text(json.dumps({"pins": pins, "absent": absent, "on": today}))
     return python, absent
 
 

@@ -147,10 +147,10 @@ def test_what_cannot_be_installed_is_named_with_the_reason_and_tried_again_anoth
     (tmp_path / "bin/python").touch()
     groups, record = [{"a": "1"}, {"b": "2"}], tmp_path / "installed.json"
     for _ in range(2):  # on one day
-        assert environments.environment(tmp_path, groups, ["c==3"])[1] == {"b": "ERROR: no b for you"}
+        assert environments.environment(tmp_path, groups, ["c==3"], once_a_day=True)[1] == {"b": "ERROR: no b for you"}
         assert len(calls) == 2
     record.write_text(record.read_text().replace(json.loads(record.read_text())["on"], "2000-01-01"))
-    assert environments.environment(tmp_path, groups, ["c==3"])[1] == {"b": "ERROR: no b for you"}
+    assert environments.environment(tmp_path, groups, ["c==3"], once_a_day=True)[1] == {"b": "ERROR: no b for you"}
     assert len(calls) == 4
     assert (tmp_path / "bin/constraints.txt").read_text() == "c==3\n"
     for _ in range(2):  # what is whole is kept

@@ -20,10 +20,10 @@ def interpreter(peer: Peer, *, reaches_out: bool) -> tuple[Path, str]:
         return Path(sys.executable), ""
     if not peer.estimators:
         others = [{other.package: other.version} for other in PEERS if not other.estimators]
-        python, absent = environment(in_cache("conformance-others"), others, reaches_out=reaches_out)
+        python, absent = environment(in_cache("conformance-others"), others, reaches_out=reaches_out, once_a_day=True)
         return python, absent.get(peer.package, "")
     folder = in_cache(f"conformance-{peer.package}")
-    python, absent = environment(folder, peer.groups, peer.bounds, reaches_out=reaches_out)
+    python, absent = environment(folder, peer.groups, peer.bounds, reaches_out=reaches_out, once_a_day=True)
     return python, absent.get(peer.package) or next(iter(absent.values()), "")
 
 
