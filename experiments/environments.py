@@ -27,8 +27,8 @@ def environment(
     """Its interpreter, and the packages that could not be installed with pip's reason.
 
     A group is name → version (or "", any version) and is installed by one call of pip, bound by ``constraints``. What
-    is installed already is not installed again, what failed is tried again, ``once_a_day`` or each time. Only pip reaches out here,
-    and only where it may.
+    is installed already is not installed again, what failed is tried again, ``once_a_day`` or each time. Only
+    pip reaches out here, and only where it may.
     """
     python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     record = folder / "installed.json"
