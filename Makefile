@@ -3,16 +3,18 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 JOBS ?= 2
+NOTEBOOKS := $(patsubst notebooks/%.py,notebooks/build/%.ipynb,$(wildcard notebooks/[0-9]*.py))
 # One thread a worker: two workers with two threads each would fight for two cores.
 PYTEST := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS)
 
-.PHONY: venv verify test test-all mutants bench lint clean
+.PHONY: venv verify test test-all mutants bench notebooks lint clean
+.DELETE_ON_ERROR:
 
 venv: $(VENV)/.installed
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test,browser,lint]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test,browser,lint,notebooks]'
 	touch $@
 
 verify: venv
@@ -33,6 +35,14 @@ bench: venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[fast]'
 	$(BIN)/python -m experiments.benchmarks.run
 
+# The notebooks with their outputs, in notebooks/build; one whose last cell finds its conclusion wrong stops it.
+notebooks: $(NOTEBOOKS)
+
+notebooks/build/%.ipynb: notebooks/%.py $(shell find itssl -name '*.py') | venv
+	@mkdir -p $(@D)
+	@$(BIN)/jupytext --quiet --to ipynb --set-kernel python3 --output $@ $<
+	@$(BIN)/jupyter execute --inplace --timeout=600 $@
+
 lint: venv
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -40,4 +50,4 @@ lint: venv
 	$(BIN)/lint-imports
 
 clean:
-	rm -rf $(VENV) itssl-report .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) itssl-report notebooks/build .pytest_cache .ruff_cache .import_linter_cache

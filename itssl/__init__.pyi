@@ -59,6 +59,8 @@ from .evaluation.convergence import Convergence as Convergence
 from .evaluation.convergence import convergence as convergence
 from .evaluation.decomposition import Decomposition as Decomposition
 from .evaluation.decomposition import decompose as decompose
+from .evaluation.embedding_report import EmbeddingReport as EmbeddingReport
+from .evaluation.embedding_report import embedding_report as embedding_report
 from .evaluation.information_bound import InformationBound as InformationBound
 from .evaluation.information_bound import information_bound as information_bound
 from .networks.truth_networks import truth_networks as truth_networks

@@ -5,7 +5,8 @@ Everything inside the library relies on what is checked here once: samples are f
 """
 
 import sys
-from collections.abc import Sequence
+import weakref
+from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 from types import ModuleType
 from typing import Any, TypeAlias
@@ -66,6 +67,7 @@ def as_samples(x: SamplesLike, *, name: str = "x", minimum: int = 2) -> Samples:
 
     A 1-D array becomes (n, 1). Tensors are detached and copied to the host; DataFrames, read-only,
     non-contiguous and float32 arrays are accepted. The input is never modified (the result may share its memory).
+    Errors and warnings call the columns of a DataFrame by their names, see :func:`column_names`.
 
     Parameters
     ----------
@@ -93,6 +95,7 @@ or impute these rows
     if array.ndim == 1:
         array = array[:, None]
     n, d = array.shape
+    names = _frame_names(x)
     if n == 0 or d == 0:
         raise SampleError(f"{name}: expected samples, got an empty array of shape {array.shape}; check how it was made")
     if n < minimum:
@@ -101,8 +104,9 @@ or impute these rows
     finite = np.isfinite(array)
     if not finite.all():
         bad, first = int((~finite).sum()), int(np.argmin(finite.all(axis=1)))
+        where = f"row {first}" + (f", column {names[int(np.argmin(finite[first]))]}" if names else "")
         raise SampleError(
-            f"{name}: expected finite values, got {bad} of {array.size} NaN or infinite (first in row {first}); "
+            f"{name}: expected finite values, got {bad} of {array.size} NaN or infinite (first in {where}); "
             "drop or impute these rows"
         )
     if (largest := max(float(array.max()), -float(array.min()))) > _LARGEST:
@@ -110,7 +114,7 @@ or impute these rows
             f"{name}: expected values up to {_LARGEST:g} in size, whose sums are floats, got {largest:.3g}; use other "
             f"units, e.g. {name} / {largest:.0e}"
         )
-    return array
+    return name_columns(array, names) if names else array
 
 
 def as_paired_samples(
@@ -239,11 +243,70 @@ no information and has differential entropy -inf)
     """
     constant = np.flatnonzero(np.ptp(x, axis=0) == 0)
     if constant.size:
-        which = ", ".join(map(str, constant[:5])) + (", ..." if constant.size > 5 else "")
         raise SampleError(
-            f"{name}: expected columns that vary, got constant column {which}; drop it "
+            f"{name}: expected columns that vary, got constant column {list_columns(x, constant)}; drop it "
             "(a constant carries no information and has differential entropy -inf)"
         )
+
+
+def column_names(x: Samples) -> tuple[str, ...]:
+    """What messages call the columns: quoted names of the DataFrame or Series that was admitted as x, else numbers.
+
+    Names belong to the very array that :func:`as_samples` or :func:`take_columns` returned and are forgotten with it.
+
+    >>> column_names(np.zeros((3, 2)))
+    ('0', '1')
+    """
+    return _frame_names(x) or tuple(map(str, range(x.shape[1])))
+
+
+def take_columns(x: Samples, keep: Any) -> Samples:
+    """The chosen columns, called as they are in x.
+
+    >>> column_names(take_columns(np.zeros((3, 4)), [1, 3]))
+    ('1', '3')
+    """
+    return name_columns(x[:, keep], np.array(column_names(x), dtype=object)[keep].tolist())
+
+
+def list_columns(x: Samples, columns: Iterable[Any], *, most: int = 5) -> str:
+    """The names of the numbered columns, the first few of them, for a message.
+
+    >>> list_columns(np.zeros((3, 9)), range(7))
+    '0, 1, 2, 3, 4, ...'
+    """
+    names, chosen = column_names(x), list(columns)
+    return ", ".join(names[j] for j in chosen[:most]) + (", ..." if len(chosen) > most else "")
+
+
+_NAMES: dict[int, tuple[Any, tuple[str, ...]]] = {}
+"""By the id of a living array: a weak reference to it, and its columns' names, which arrays of numpy cannot hold."""
+
+
+def name_columns(array: Samples, names: Sequence[str]) -> Samples:
+    """The array itself, whose columns messages call by these names from now on.
+
+    >>> column_names(name_columns(np.zeros((3, 2)), ["'age'", "'height'"]))
+    ("'age'", "'height'")
+    """
+    key = id(array)
+
+    def forget(owner: Any) -> None:
+        if _NAMES.get(key, (None,))[0] is owner:
+            del _NAMES[key]
+
+    _NAMES[key] = weakref.ref(array, forget), tuple(names)
+    return array
+
+
+def _frame_names(x: SamplesLike) -> tuple[str, ...]:
+    """Names of the columns of a frame, of a series or of an array that has them; empty for all else."""
+    owner, names = _NAMES.get(id(x), (None, ()))
+    if owner is not None and owner() is x:
+        return names
+    if (columns := getattr(x, "columns", None)) is not None:
+        return tuple(map(repr, columns))
+    return (repr(x.name),) if hasattr(x, "to_numpy") and getattr(x, "name", None) is not None else ()
 
 
 def stream(seed: int, *path: str | int) -> np.random.Generator:

@@ -244,15 +244,41 @@ def show(id: str | None, as_graph: bool, as_json: bool, as_dot: bool) -> None:
 @click.option("--key", help="Name of the array in an .npz FILE.")
 @click.option("--and-key", help="Name of the array in the second .npz file.")
 @click.option("--bits", is_flag=True, help="Print bits instead of nats.")
+@click.option("--labels", type=_FILE, help="Class labels of the rows: asks for the report on embeddings.")
+@click.option("--labels-key", help="Name of the array of labels in an .npz file.")
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Page of the report on embeddings; itssl-report/FILE.html with --labels. Asks for the report.",
+)
+@click.option(
+    "--rows",
+    type=click.IntRange(min=20),
+    help="Rows in which the report searches for nearest neighbors, at most.  [default: 5000]",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.option("--progress/--no-progress", default=None, help="Progress on stderr (by default where it is a terminal).")
 def estimate(
     file: Path, other: Path | None, method: str | None, options: tuple[str, ...], key: str | None, and_key: str | None,
-    bits: bool, as_json: bool,
+    bits: bool, labels: Path | None, labels_key: str | None, out: Path | None, rows: int | None, as_json: bool,
+    progress: bool | None,
 ) -> None:  # fmt: skip
     """Estimate the entropy of the rows of FILE (.npy, .npz or .csv), or the mutual information of two files.
 
     One row is one draw. The answer comes with its error, the direction of its bias and warnings.
+
+    With --labels or --out, report on FILE as embeddings: entropy, information about the labels, intrinsic dimension,
+    effective rank, collapse, and all warnings, printed and as one self-contained page.
     """
+    if labels is not None or out is not None:
+        chosen = {"--and": other, "--and-key": and_key, "--method": method, "--option": options, "--bits": bits}
+        for name in (name for name, value in chosen.items() if value):
+            raise click.UsageError(f"{name}: expected no such option beside --labels or --out; leave one of them out")
+        _report_embeddings(file, key, labels, labels_key, out, rows, as_json, progress)
+        return
+    for name, value in {"--labels-key": labels_key, "--rows": rows}.items():
+        if value is not None:
+            raise click.UsageError(f"{name}: expected --labels or --out with it, got neither")
     _require_second(other, and_key)
     chosen = {"method": method} if method is not None else {}
     with _refusals(file.name if other is None else f"{file.name} and {other.name}"):
@@ -267,6 +293,43 @@ def estimate(
             shape = f"d={x.shape[1]} and {y.shape[1]}"
         answer = answer.in_bits() if bits else answer
     click.echo(answer.to_json() if as_json else f"{answer!r}\n  bias: {answer.bias.value}; {shape}")
+
+
+def _report_embeddings(
+    file: Path, key: str | None, labels: Path | None, labels_key: str | None, out: Path | None, rows: int | None,
+    as_json: bool, progress: bool | None,
+) -> None:  # fmt: skip
+    """The report on embeddings, printed and written."""
+    if labels is None and labels_key is not None:
+        raise click.UsageError("--labels-key: expected a file with --labels, got none")
+    with _refusals(file.name if labels is None else f"{file.name} and {labels.name}"):
+        from itssl.evaluation.embedding_report import ROWS, embedding_report
+        from itssl.files import read_labels, read_samples
+        from itssl.reports.embeddings import write_embeddings
+
+        z = read_samples(file, key=key)
+        codes = None if labels is None else read_labels(labels, n=len(z), key=labels_key)
+        page = out or Path("itssl-report", f"{file.stem}.html")
+        page.parent.mkdir(parents=True, exist_ok=True)  # before the work that would be lost
+        shown = sys.stderr.isatty() if progress is None else progress
+        report = embedding_report(z, codes, name=file.name, rows=rows or ROWS, progress=shown)
+        written = write_embeddings(report, page, code=_repetition(file, key, labels, labels_key, rows))
+    click.echo(report.to_json() if as_json else report)
+    click.echo(f"written: {written}", err=as_json)
+
+
+def _repetition(file: Path, key: str | None, labels: Path | None, labels_key: str | None, rows: int | None) -> str:
+    """The lines of Python that give the report again."""
+    asked = [f"read_samples({str(file)!r}{f', key={key!r}' if key else ''})"]
+    if labels is not None:
+        asked.append(f"read_labels({str(labels)!r}, n=len(z){f', key={labels_key!r}' if labels_key else ''})")
+    more = f", name={file.name!r}{f', rows={rows}' if rows else ''}"
+    lines = [f"{name} = {call}" for name, call in zip(("z", "labels"), asked, strict=False)]
+    of = "z" if labels is None else "z, labels"
+    named = "read_samples" if labels is None else "read_labels, read_samples"
+    return "\n".join(
+        ["import itssl", f"from itssl.files import {named}", "", *lines, f"itssl.embedding_report({of}{more})"]
+    )
 
 
 @main.command()

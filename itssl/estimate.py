@@ -1,6 +1,5 @@
 """A number with its passport: value, standard error, sample size, bias direction, method and warnings."""
 
-import html
 import json
 import math
 from collections.abc import Mapping
@@ -11,6 +10,7 @@ from types import MappingProxyType
 from typing import Any, Protocol, runtime_checkable
 
 from itssl.choices import ParameterError
+from itssl.markup import facts
 
 NATS_PER_BIT = math.log(2.0)
 
@@ -171,16 +171,14 @@ class Estimate:
 
     def _repr_html_(self) -> str:
         rows = {
-            "value": f"{self._number()} {self.units}",
             "95 % interval": "{:.4g} … {:.4g}".format(*self.interval(0.95)),
             "bias": self.bias.value,
             "method": self.method,
             "n": str(self.n),
             **{key: f"{value:.4g}" for key, value in self.diagnostics.items()},
-            **{f"warning: {w.code}": f"{w.message}; {w.cure}" for w in self.warnings},
         }
-        cells = (f"<tr><th>{html.escape(k)}</th><td>{html.escape(v)}</td></tr>" for k, v in rows.items())
-        return f"<table>{''.join(cells)}</table>"
+        said = [(w.code, f"{w.message}; {w.cure}") for w in self.warnings]
+        return facts(rows, caption=f"{self._number()} {self.units}", warnings=said)
 
 
 def student_quantile(probability: float, degrees_of_freedom: float) -> float:

@@ -1,4 +1,4 @@
-"""Samples in files: .npy, .npz and .csv, refused by file, row and column where they do not hold numbers."""
+"""Samples and labels in files: .npy, .npz and .csv, refused by file, row and column where they do not hold any."""
 
 import csv
 import zipfile
@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Shaped
 
-from itssl.arrays import Samples, as_samples
+from itssl.arrays import Samples, as_samples, name_columns
 
 SUFFIXES = (".npy", ".npz", ".csv")
 
@@ -20,7 +21,8 @@ def read_samples(path: str | Path, *, key: str | None = None) -> Samples:
     """The samples in a file: a finite float64 array of shape (n, d), one row per draw.
 
     .npy holds one array, .npz one array or several of which ``key`` names one, .csv comma-separated numbers, below at
-    most one line of column names (a first line without any number). Nothing is unpickled.
+    most one line of column names (a first line without any number), by which messages call the columns. Nothing is
+    unpickled.
 
     Raises SampleFileError for a file of another kind, a wrong key or text among the numbers, SampleError for
     an array that does not hold samples, OSError for a file that cannot be opened.
@@ -32,21 +34,59 @@ def read_samples(path: str | Path, *, key: str | None = None) -> Samples:
 save the samples with numpy.save
     """
     path = Path(path)
-    suffix = path.suffix.lower()
-    if suffix not in SUFFIXES:
-        raise SampleFileError(
-            f"{path.name}: expected a file ending in .npy, .npz or .csv, got {path.suffix!r}; "
-            "save the samples with numpy.save"
-        )
-    if key is not None and suffix != ".npz":
-        raise SampleFileError(f"{path.name}: expected no key, got {key!r}; only .npz files hold several arrays")
-    array = _read_csv(path) if suffix == ".csv" else _read_numpy(path, key)
-    if suffix == ".csv" and array.size and (array == np.round(array)).all():
+    in_text = _is_text(path, key, "samples")
+    array = _read_csv(path) if in_text else _read_numpy(path, key)
+    if in_text and array.size and (array == np.round(array)).all():
         raise SampleFileError(
             f"{path.name}: expected real-valued samples, got whole numbers only; they look like labels or "
             "counts. If they are measurements, save them as floats with numpy.save"
         )
     return as_samples(array, name=path.name)
+
+
+def read_labels(path: str | Path, *, n: int, key: str | None = None) -> Shaped[np.ndarray, " n"]:
+    """The n class labels in a file, shape (n,), as they are there: numbers or text.
+
+    .npy and .npz as for :func:`read_samples`; .csv holds one label a line, and where it has n + 1 lines the first names
+    the column. Nothing is unpickled.
+
+    Raises SampleFileError for a file of another kind, a wrong key or more than one column, SampleError for labels that
+    :func:`~itssl.estimators.mixed_neighbors.as_labels` refuses, another number of them too, OSError for a file that
+    cannot be opened.
+
+    >>> read_labels("labels.txt", n=2)
+    Traceback (most recent call last):
+    ...
+    itssl.files.SampleFileError: labels.txt: expected a file ending in .npy, .npz or .csv, got '.txt'; \
+save the labels with numpy.save
+    """
+    from itssl.estimators.mixed_neighbors import as_labels
+
+    path = Path(path)
+    if _is_text(path, key, "labels"):
+        lines = list(_lines(path))
+        wide = next((number for number, cells in lines if len(cells) != 1), None)
+        if wide is not None:
+            raise SampleFileError(f"{path.name}: expected one label a line, got more in line {wide}; keep one column")
+        cells = [cell.strip() for _, (cell,) in lines]
+        labels = np.array(cells[1:] if len(cells) == n + 1 else cells, dtype=str)
+    else:
+        labels = _read_numpy(path, key)
+    as_labels(labels, n=n, name=path.name)
+    return labels.reshape(-1)
+
+
+def _is_text(path: Path, key: str | None, what: str) -> bool:
+    """Whether the file is one of text; SampleFileError for a kind that is not read, or a key that means nothing."""
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise SampleFileError(
+            f"{path.name}: expected a file ending in .npy, .npz or .csv, got {path.suffix!r}; "
+            f"save the {what} with numpy.save"
+        )
+    if key is not None and suffix != ".npz":
+        raise SampleFileError(f"{path.name}: expected no key, got {key!r}; only .npz files hold several arrays")
+    return suffix == ".csv"
 
 
 def _read_numpy(path: Path, key: str | None) -> np.ndarray:
@@ -84,11 +124,13 @@ def _read_csv(path: Path) -> np.ndarray:
             f"{path.name}: expected numbers below the column names, got no row; check how it was made"
         )
     try:
-        return np.loadtxt(
+        array = np.loadtxt(
             path, delimiter=",", skiprows=first[0] if header else 0, ndmin=2, quotechar='"', encoding="utf-8-sig"
         )
     except ValueError as error:
         raise SampleFileError(f"{path.name}: {_fault(path, header) or error}") from error
+    named = header and len(first[1]) == array.shape[1]
+    return name_columns(array, [repr(cell.strip()) for cell in first[1]]) if named else array
 
 
 def _fault(path: Path, header: bool) -> str | None:

@@ -1,5 +1,7 @@
 """Admission of samples: what works, what is refused and how, and independence of random streams."""
 
+import gc
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,6 +9,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+import itssl
+from itssl import arrays
 from itssl.arrays import (
     SampleError,
     SampleTypeError,
@@ -14,10 +18,14 @@ from itssl.arrays import (
     as_matrix,
     as_paired_samples,
     as_samples,
+    column_names,
+    list_columns,
     namespace,
     refuse_constant_columns,
     stream,
+    take_columns,
 )
+from itssl.estimators.adequacy import tail_warnings
 
 X = np.arange(12.0).reshape(6, 2) ** 2
 READ_ONLY = X.copy()
@@ -165,3 +173,57 @@ def test_as_matrix_refuses_masks_and_widens_what_linear_algebra_lacks():
         widened = as_matrix(tensor)[1]
         assert widened.dtype == torch.float32
         assert widened.requires_grad
+
+
+FRAME = pd.DataFrame({"age": [1.0, 2.0, 3.5, 2.5], "height": [0.5, 0.5, 0.5, 0.5], ("a", 1): [1.0, 4.0, 2.0, 9.0]})
+
+
+def test_messages_call_the_columns_of_a_frame_by_name():
+    x = as_samples(FRAME)
+    assert column_names(x) == ("'age'", "'height'", "('a', 1)")
+    assert list_columns(x, [2, 0]) == "('a', 1), 'age'"
+    with pytest.raises(SampleError, match="got constant column 'height'; drop it"):
+        refuse_constant_columns(x)
+    with pytest.raises(SampleError, match="got constant column 'width'; drop it"):
+        itssl.entropy(pd.Series([2.0, 2.0, 2.0], name="width"))
+    with pytest.raises(SampleError, match=r"1 of 12 NaN or infinite \(first in row 2, column 'height'\); drop"):
+        as_samples(FRAME.assign(height=[1.0, 2.0, np.nan, 2.5]))
+    assert column_names(as_samples(FRAME.to_numpy())) == ("0", "1", "2")
+    assert column_names(as_samples(pd.Series([1.0, 2.0]))) == ("0",)
+
+
+def test_names_follow_columns_that_are_taken_and_are_forgotten_with_their_array():
+    x = as_samples(FRAME)
+    kept = take_columns(x, np.array([True, False, True]))
+    assert column_names(kept) == ("'age'", "('a', 1)")
+    assert column_names(take_columns(kept, [1])) == ("('a', 1)",)
+    assert column_names(as_samples(kept)) == column_names(kept)
+    assert column_names(kept[:2]) == ("0", "1")  # another array
+    other = np.ones((4, 3))
+    arrays._NAMES[id(other)] = arrays._NAMES[id(x)]  # as if it had taken the place of x
+    assert column_names(other) == ("0", "1", "2")
+    del arrays._NAMES[id(other)]
+    before = len(arrays._NAMES)
+    del x, kept
+    gc.collect()
+    assert len(arrays._NAMES) == before - 2
+    for _ in range(50):  # arrays that take the place of those that are gone are not called as they were
+        assert column_names(as_samples(FRAME))[0] == "'age'"
+        assert column_names(np.ones((4, 3))) == ("0", "1", "2")
+
+
+def test_diagnosis_calls_columns_by_their_names_and_numbers_of_the_input():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(200, 4))
+    x[:, 1], x[:, 3] = 7.0, np.maximum(x[:, 3], 0)
+    found = {w.code: w.message for w in itssl.diagnose(x).warnings}
+    assert "(column 1)" in found["constant_column"]
+    assert "(column 3;" in found["atoms"]
+    named = {w.code: w.message for w in itssl.diagnose(pd.DataFrame(x, columns=list("abcd"))).warnings}
+    assert named == {c: m.replace("column 1", "column 'b'").replace("column 3", "column 'd'") for c, m in found.items()}
+    heavy = pd.DataFrame({"light": rng.normal(size=500), "heavy": rng.standard_cauchy(size=500)})
+    (warning,) = tail_warnings(as_samples(heavy))
+    assert "in column 'heavy' moments" in warning.message
+    repeated = pd.DataFrame({"free": rng.normal(size=100), "rounded": rng.normal(size=100).round(1)})
+    warnings = itssl.mutual_information(repeated, rng.normal(size=100), method="gaussian_copula").warnings
+    assert any("column 'rounded' of x" in w.message for w in warnings)

@@ -1,8 +1,10 @@
 """The command line: what is printed where, and with which exit status."""
 
 import contextlib
+import html
 import io
 import json
+import re
 import shlex
 import subprocess
 import sys
@@ -56,6 +58,7 @@ def samples(folder: Path) -> Path:
     Path("zip.npz").write_bytes(b"PK\x03\x04 not really")
     Path("text.csv").write_text("a,b\n1.0,2.0\n\n3.0,oops\n")
     Path("ragged.csv").write_text("1.0,2.0\n3.0\n")
+    Path("named.csv").write_text("age, width\n1.0,0.5\n2.5,0.5\n1.5,0.5\n")
     Path("holes.csv").write_text("1.0,2.0\n3.0,\n")
     Path("mixed.csv").write_text("1.0,width\n3.0,4.0\n")
     Path("empty.csv").write_text("")
@@ -300,6 +303,7 @@ def test_diagnose_prints_the_report_and_a_recommendation(samples: Path) -> None:
         ("nan.npy", "nan.npy: expected finite values, got 1 of 600 NaN or infinite (first in row 3); drop"),
         ("labels.npy", "labels.npy: expected real-valued samples, got int64"),
         ("constant.npy", "constant.npy: x: expected columns that vary"),
+        ("named.csv", "named.csv: x: expected columns that vary, got constant column 'width'; drop it"),
         ("objects.npy", "objects.npy: expected arrays of numbers in numpy's format, got pickled objects"),
         ("junk.npy", "junk.npy: expected arrays of numbers in numpy's format, got pickled objects or another format"),
         ("zip.npz", "zip.npz: expected arrays of numbers in numpy's format, got a damaged file"),
@@ -327,6 +331,85 @@ def test_estimate_refuses_in_one_line_with_2(samples: Path, arguments: str, mess
     assert result.stderr.startswith(f"Error: {message}")
     assert result.stderr.count("\n") == 1
     assert result.stdout == ""
+
+
+@pytest.fixture
+def labels(samples: Path) -> Path:
+    rng = np.random.default_rng(1)
+    codes = rng.integers(0, 2, size=300)
+    words = np.array(["cat", "dog"])[codes]
+    np.save("codes.npy", codes)
+    np.savez("codes.npz", codes=codes, words=words)
+    Path("words.csv").write_text("\n".join(words) + "\n")
+    Path("headed.csv").write_text("animal\n" + "\n".join(words) + "\n")
+    Path("wide.csv").write_text("a,b\n" * 300)
+    np.save("matrix.npy", np.eye(300, dtype=int))
+    return samples
+
+
+@pytest.mark.parametrize(
+    ("arguments", "classes"),
+    [
+        ("--labels codes.npy", "01"), ("--labels codes.npz --labels-key words", ["cat", "dog"]),
+        ("--labels words.csv", ["cat", "dog"]), ("--labels headed.csv", ["cat", "dog"]),
+        ("--labels codes.npy --rows 100", "01"),
+    ],
+)  # fmt: skip
+def test_estimate_with_labels_prints_a_report_and_writes_its_page(labels: Path, arguments: str, classes: Any) -> None:
+    result = _run("estimate", "x.npy", *arguments.split())
+    assert result.exit_code == 0
+    assert result.stderr == ""
+    assert result.stdout.startswith("x.npy: 300 embeddings in 2 dimensions, 2 classes\n")
+    assert "information with labels" in result.stdout
+    assert result.stdout.endswith(f"written: {Path('itssl-report', 'x.html')}\n")
+    page = (labels / "itssl-report" / "x.html").read_text(encoding="utf-8")
+    assert all(f">{name}<" in page for name in classes)
+    code = html.unescape(re.findall(r"<pre>(.*?)</pre>", page, flags=re.S)[0])
+    *given, last = code.splitlines()  # the lines that repeat it do
+    known: dict[str, Any] = {}
+    exec("\n".join(given), known)
+    assert f"{eval(last, known)}\n" == result.stdout.partition("written: ")[0]
+
+
+def test_a_report_without_labels_is_asked_for_by_its_page(labels: Path) -> None:
+    result = _run("estimate", "x.npy", "--out", "deep/page.html", "--json")
+    assert (labels / "deep" / "page.html").exists()
+    assert result.stderr == f"written: {Path('deep', 'page.html')}\n"
+    printed = json.loads(result.stdout)
+    assert printed == json.loads(itssl.embedding_report(np.load("x.npy"), name="x.npy", progress=False).to_json())
+    assert not (labels / "itssl-report").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("x.npy --labels labels.npy", "labels.npy: expected 300 labels, one for each row, got 10; align"),
+        ("x.npy --labels wide.csv", "wide.csv: expected one label a line, got more in line 1; keep one column"),
+        ("x.npy --labels matrix.npy", "matrix.npy: expected one label a row, shape (n,), got shape (300, 300)"),
+        ("x.npy --labels codes.npz", "codes.npz: expected one of the arrays codes, words, got no key"),
+        ("x.npy --labels x.txt", "x.txt: expected a file ending in .npy, .npz or .csv, got '.txt'; save the labels"),
+        ("x.npy --labels objects.npy", "objects.npy: expected arrays of numbers in numpy's format, got pickled"),
+        ("nan.npy --labels codes.npy", "nan.npy: expected finite values"),
+        ("x.npy --out x.npy/page.html", "x.npy: "),
+    ],
+)  # fmt: skip
+def test_a_report_that_cannot_be_made_is_refused_in_one_line_with_2(labels: Path, arguments: str, message: str) -> None:
+    result = _run("estimate", *arguments.split())
+    assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (2, "", 1)
+    assert result.stderr.startswith(f"Error: {message}")
+    assert not (labels / "itssl-report" / "x.html").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "--labels codes.npy --and y.npy", "--labels codes.npy --method ross", "--labels codes.npy --option k=3",
+        "--out page.html --bits", "--rows 100", "--labels-key x", "--out page.html --labels-key x",
+        "--labels codes.npy --rows 5", "--labels missing.npy",
+    ],
+)  # fmt: skip
+def test_options_that_do_not_go_together_are_refused_with_2(labels: Path, arguments: str) -> None:
+    assert _run("estimate", "x.npy", *arguments.split()).exit_code == 2
 
 
 @pytest.mark.parametrize("arguments", ["missing.npy", "x.npy --and missing.npy", "x.npy --and-key y"])

@@ -1,6 +1,5 @@
 """What the chain from log N to the VICReg loss found, before training and after, as numbers, text and tables."""
 
-import html
 import math
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -9,8 +8,8 @@ import numpy as np
 
 from itssl.choices import require_known
 from itssl.estimate import format_with_error, json_number
-from itssl.estimators.trust import require_pandas
 from itssl.evaluation.decomposition import Decomposition
+from itssl.markup import require_pandas, table
 
 INFORMATION = "I(Z;Z')"
 _ROUNDING = 2**12 * float(np.finfo(float).eps)
@@ -138,10 +137,7 @@ class Chain:
         heads = ("step", "before", "gap", "after", "gap", "claims", "why")
         whys = [link.why for link in self.after]
         rows = [(*cells, why) for cells, why in zip(self._cells(), whys, strict=True)]
-        body = "".join(f"<tr>{''.join(f'<td>{html.escape(c)}</td>' for c in row)}</tr>" for row in rows)
-        head = "".join(f"<th>{name}</th>" for name in heads)
-        notes = "".join(f"<li>{html.escape(note)}</li>" for note in self.notes)
-        return f"<table><caption>{html.escape(self.title)}</caption><tr>{head}</tr>{body}</table><ul>{notes}</ul>"
+        return table(heads, rows, caption=self.title, notes=self.notes)
 
     @property
     def _both(self) -> tuple[tuple[str, tuple[Link, ...]], ...]:

@@ -1,6 +1,5 @@
 """The ledger: many claims and their controls checked in one run, and everything found kept together."""
 
-import html
 import importlib.metadata
 import json
 import platform
@@ -31,6 +30,7 @@ from itssl.claims.decision import Outcome
 from itssl.claims.stated_values import Comparison
 from itssl.claims.verdict import Verdict
 from itssl.estimate import format_with_error
+from itssl.markup import require_pandas, table
 
 _PACKAGES = ("itssl", "numpy", "scipy", "torch", "scikit-learn")
 
@@ -140,9 +140,7 @@ class Ledger:
             for v in self.verdicts
         ]  # fmt: skip
         rows += [(str(e.cell), "", "", f"ERROR: {e.message}", "", "", "") for e in self.errors]
-        body = "".join(f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
-        heading = "".join(f"<th>{name}</th>" for name in head)
-        return f"<p>{html.escape(repr(self))}</p><table><tr>{heading}</tr>{body}</table>"
+        return table(head, rows, caption=repr(self))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers and strings, ready for JSON: one entry per claim, with its worlds and controls in it.
@@ -188,7 +186,7 @@ class Ledger:
 
     def to_pandas(self) -> Any:
         """One row per verdict, controls included, as a pandas DataFrame. Raises ImportError where pandas is missing."""
-        import pandas
+        pandas = require_pandas()
 
         columns = ("id", "kind", "world", "control", "outcome", "relation", "gap", "standard_error", "part", "margin",
                    "replicates", "seconds", "reason", "reproduce")  # fmt: skip

@@ -8,7 +8,6 @@ for the mean $\bar m$ of R measured replicates of deviation $\hat\sigma$, Studen
 replicates behind the stated number (one batch, one network), where it was itself drawn; $1/R_s = 0$ where not.
 """
 
-import html
 import importlib
 import math
 import pkgutil
@@ -24,6 +23,7 @@ import numpy as np
 from itssl.arrays import stream
 from itssl.choices import ParameterError, require_count, require_known, require_nonnegative
 from itssl.estimate import Bias, Estimate, format_with_error, json_number, student_quantile
+from itssl.markup import facts
 
 ERROR_RATE = 1e-3
 
@@ -120,8 +120,7 @@ class Comparison:
         rows = {"claim": self.claim, "quantity": self.quantity, "stated": f"{self.stated:g} {self.units}",
                 "measured": f"{self._measured()} {self.units}", "allowed difference": f"{self.allowed:.3g}",
                 "outcome": self._word(), "note": self.note}  # fmt: skip
-        cells = (f"<tr><th>{html.escape(k)}</th><td>{html.escape(v)}</td></tr>" for k, v in rows.items() if v)
-        return f"<table>{''.join(cells)}</table>"
+        return facts({name: text for name, text in rows.items() if text})
 
     def _measured(self) -> str:
         if self.measured is None:

@@ -3,13 +3,13 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from html import escape
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
 from itssl.claims.decision import MonteCarlo, Outcome, Relation, Tolerance
 from itssl.estimate import Estimate, format_with_error, json_number
+from itssl.markup import facts
 
 MAX_REPLICATES = 1024
 Kind: TypeAlias = Literal["theorem", "finding"]
@@ -92,14 +92,13 @@ class Verdict:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        rows = {"outcome": self.outcome.value, "claim": self.claim, "world": self.world, "control": self.control or "",
+        rows = {"claim": self.claim, "world": self.world, "control": self.control or "",
                 "gap": f"{format_with_error(self.gap.value, self.gap.standard_error)} {self.part}",
                 "margin": f"{self.margin:.3g}", "replicates": str(self.replicates), "reason": self.reason,
                 "repeat": self.reproduce}  # fmt: skip
         rows |= {f"measured: {k}": str(format_with_error(e.value, e.standard_error)) for k, e in self.measured.items()}
         rows |= {f"assumption: {k}": f"{v:.3g}" for k, v in self.assumptions.items()}
-        cells = (f"<tr><th>{escape(k)}</th><td>{escape(v)}</td></tr>" for k, v in rows.items() if v)
-        return f"<table>{''.join(cells)}</table>"
+        return facts({name: text for name, text in rows.items() if text}, caption=self.outcome.value)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers and strings, ready for JSON."""

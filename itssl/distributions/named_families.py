@@ -1,11 +1,11 @@
 """Catalogues: things of several families by name, each built when it is first asked for; printed, they are tables."""
 
-import html
 from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from itssl.choices import UnknownNameError, require_known
+from itssl.markup import require_pandas, table
 
 T = TypeVar("T")
 
@@ -90,6 +90,11 @@ class Catalogue(Mapping[str, T], Generic[T]):
         for thing in self.values():
             yield tuple(text(thing) for text in self._columns.values())
 
+    def to_pandas(self) -> Any:
+        """The table as a DataFrame, as text. Needs pandas."""
+        head, *body = self._rows()
+        return require_pandas().DataFrame(body, columns=list(head))
+
     def __str__(self) -> str:
         rows = list(self._rows())
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -101,6 +106,4 @@ class Catalogue(Mapping[str, T], Generic[T]):
 
     def _repr_html_(self) -> str:
         head, *body = self._rows()
-        lines = [f"<tr>{''.join(f'<th>{html.escape(cell)}</th>' for cell in head)}</tr>"]
-        lines += [f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>" for row in body]
-        return f"<table>{''.join(lines)}</table>"
+        return table(head, body)

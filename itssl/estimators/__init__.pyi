@@ -33,6 +33,7 @@ from . import noise_convolved as noise_convolved
 from . import pairwise_mixture as pairwise_mixture
 from . import permutation_test as permutation_test
 from . import protocols as protocols
+from . import scored as scored
 from . import shrinkage as shrinkage
 from . import sliced as sliced
 from . import standardization as standardization
@@ -80,6 +81,7 @@ from .noise_convolved import noisy_channel_information as noisy_channel_informat
 from .pairwise_mixture import PairwiseMixture as PairwiseMixture
 from .pairwise_mixture import pairwise_entropy_bounds as pairwise_entropy_bounds
 from .permutation_test import PermutationTest as PermutationTest
+from .scored import ScoredEstimator as ScoredEstimator
 from .sliced import Sliced as Sliced
 from .truncated_neighbors import TruncatedKozachenkoLeonenko as TruncatedKozachenkoLeonenko
 from .trust import TrustReport as TrustReport

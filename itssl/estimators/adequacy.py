@@ -7,7 +7,7 @@ from typing import TypeAlias
 import numpy as np
 from jaxtyping import Float, Int
 
-from itssl.arrays import SampleError, Samples, stream
+from itssl.arrays import SampleError, Samples, column_names, stream
 from itssl.estimate import Bias, Estimate, EstimateWarning, Reference
 from itssl.estimators.diagnosis import by_columns, linear_support, pair_warnings, sample_warnings
 from itssl.estimators.intrinsic_dimension import low_dimension_warnings
@@ -241,10 +241,11 @@ def tail_warnings(x: Samples, *, name: str = "x") -> tuple[EstimateWarning, ...]
     if not heavy.size:
         return ()
     worst = int(heavy[np.argmax(index[heavy])])
+    called = column_names(x)[worst]
     return (
         EstimateWarning(
             code="heavy_tails",
-            message=f"{heavy.size} of {x.shape[1]} columns of {name} have heavy tails (in column {worst} moments seem "
+            message=f"{heavy.size} of {x.shape[1]} columns of {name} have heavy tails (in column {called} moments seem "
             f"finite below order {1 / index[worst]:.2g} only): covariances, and their errors, hang on a few rows",
             cure="use ranks (GaussianCopula), or transform the columns (mutual information does not mind)",
         ),

@@ -11,6 +11,7 @@ from itssl.arrays import Samples, SamplesLike, as_paired_samples, as_samples, re
 from itssl.choices import ParameterError, require_count
 from itssl.estimate import Bias, Estimate, EstimateWarning, Reference, format_with_error
 from itssl.estimators.diagnosis import ceiling_warnings, pair_warnings, sample_warnings, small_sample_warnings
+from itssl.markup import require_pandas, table
 
 NOTICED = 0.05
 """Nats by which half as many bins may move an answer before it warns."""
@@ -140,8 +141,7 @@ class BinWidthSweep:
 
     def to_pandas(self) -> Any:
         """One row per number of bins: value, standard_error, occupied_cells. Needs pandas."""
-        import pandas
-
+        pandas = require_pandas()
         columns = {
             "value": [e.value for e in self.estimates],
             "standard_error": [e.standard_error for e in self.estimates],
@@ -160,11 +160,8 @@ class BinWidthSweep:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        rows = (
-            f"<tr><th>{b}</th><td>{format_with_error(e.value, e.standard_error)}</td></tr>"
-            for b, e in zip(self.bins, self.estimates, strict=True)
-        )
-        return f"<table><tr><th>bins</th><th>nats</th></tr>{''.join(rows)}</table>"
+        values = [format_with_error(e.value, e.standard_error) for e in self.estimates]
+        return table(("bins", "nats"), zip(map(str, self.bins), values, strict=True))
 
 
 def bin_width_sweep(

@@ -1,6 +1,5 @@
 """Which estimator fits these samples, and why; or why none does."""
 
-import html
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -13,6 +12,7 @@ from itssl.estimators.diagnosis import atom_warnings, distinct_rows, tie_warning
 from itssl.estimators.gaussianity import gaussianity
 from itssl.estimators.standardization import normal_scores, standardized
 from itssl.estimators.trust import TrustReport, admit, diagnose
+from itssl.markup import facts
 
 GAUSSIANITY_LEVEL = 0.01
 _LOW_DIMENSION = 3
@@ -44,20 +44,19 @@ class Recommendation:
 
     def _repr_html_(self) -> str:
         head = "no estimator" if self.estimator is None else repr(self.estimator)
-        rows = [("reason", r) for r in self.reasons] + [("not", r) for r in self.refused]
-        rows += [(f"warning: {w.code}", f"{w.message}; {w.cure}") for w in self.warnings]
-        cells = (f"<tr><th>{html.escape(k)}</th><td>{html.escape(v)}</td></tr>" for k, v in rows)
-        return f"<table><caption>{html.escape(head)}</caption>{''.join(cells)}</table>"
+        rows = {"because": "; ".join(self.reasons)} | ({"not": "; ".join(self.refused)} if self.refused else {})
+        said = [(w.code, f"{w.message}; {w.cure}") for w in self.warnings]
+        return facts(rows, caption=head, warnings=said)
 
 
-def choose(x: SamplesLike, y: SamplesLike = None) -> Recommendation:
+def choose(x: SamplesLike, y: SamplesLike = None, *, report: TrustReport | None = None) -> Recommendation:
     """An estimator of h(X), or with y of I(X; Y), that suits the samples; None where any number would mislead.
 
     Follows :func:`~itssl.estimators.trust.diagnose`: no density, no differential entropy; a noiseless relation, no
     finite information; atoms and labels, estimators made for them. Where Gaussianity (Mardia's tests, for
     information of the pairs or of their normal scores) is not rejected, log-determinants; else nearest neighbors
     while their neighborhoods are small. The choice looks at the data that will then be used, and standard errors do not
-    account for that. Raises as diagnose does.
+    account for that. ``report`` is what diagnose(x, y) returned, where it is at hand. Raises as diagnose does.
 
     >>> rng = np.random.default_rng(0)
     >>> choose(rng.normal(size=(500, 8))).estimator
@@ -70,7 +69,7 @@ def choose(x: SamplesLike, y: SamplesLike = None) -> Recommendation:
     >>> print(choose(x, np.exp(x)).estimator)
     None
     """
-    report = diagnose(x, y)
+    report = diagnose(x, y) if report is None else report
     answer = _entropy(admit(x), report) if y is None else _information(admit(x), admit(y, name="y"), report)
     estimator, reasons, refused = answer
     return Recommendation(estimator=estimator, reasons=reasons, refused=refused, warnings=report.warnings)

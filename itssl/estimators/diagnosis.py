@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from itssl.arrays import Samples
+from itssl.arrays import Samples, list_columns
 from itssl.estimate import EstimateWarning
 from itssl.estimators.standardization import standardized
 from itssl.kernels.linalg import column_std, whitening
@@ -101,11 +101,11 @@ def atom_warnings(x: Samples, *, name: str = "x") -> tuple[EstimateWarning, ...]
     atoms = np.flatnonzero(repeated > max(1, (ATOM_SHARE + _COLLISIONS * len(rows)) * len(rows)))
     if not atoms.size:
         return ()
-    which = ", ".join(map(str, atoms[:5])) + (", ..." if atoms.size > 5 else "")
     return (
         EstimateWarning(
             code="atoms",
-            message=f"{atoms.size} of {x.shape[1]} columns of {name} repeat values in different rows (column {which}; "
+            message=f"{atoms.size} of {x.shape[1]} columns of {name} repeat values in different rows (column "
+            f"{list_columns(x, atoms)}; "
             f"up to {repeated.max() / len(rows):.0%} of the rows), as after ReLU or rounding; there is no density, and "
             "its differential entropy is -inf",
             cure="use values from before the ReLU or rounding, or MixedKSG for mutual information",

@@ -5,7 +5,15 @@ from itertools import pairwise
 
 import numpy as np
 
-from itssl.arrays import Samples, SamplesLike, as_paired_samples, as_samples, refuse_constant_columns, stream
+from itssl.arrays import (
+    Samples,
+    SamplesLike,
+    as_paired_samples,
+    as_samples,
+    column_names,
+    refuse_constant_columns,
+    stream,
+)
 from itssl.estimate import Bias, Estimate, EstimateWarning, Reference
 from itssl.estimators.diagnosis import support_warnings
 from itssl.estimators.error_bars import values_alone
@@ -175,8 +183,8 @@ def _column_ties(x: Samples, name: str) -> tuple[EstimateWarning, ...]:
     return (
         EstimateWarning(
             code="ties",
-            message=f"column {worst} of {name} has {tied[worst]} different values in {len(x)} rows; tied values share "
-            "a rank, normal scores are then not normal, and the answer is no bound",
+            message=f"column {column_names(x)[worst]} of {name} has {tied[worst]} different values in {len(x)} rows; "
+            "tied values share a rank, normal scores are then not normal, and the answer is no bound",
             cure="use an estimator for discrete or mixed data",
         ),
     )

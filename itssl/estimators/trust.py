@@ -1,7 +1,6 @@
 """Everything that is known against believing an estimate from these samples, in one report."""
 
 import contextlib
-import html
 import json
 import math
 from collections.abc import Mapping
@@ -11,7 +10,16 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from itssl.arrays import Samples, SamplesLike, as_paired_samples, as_samples, is_torch, stream
+from itssl.arrays import (
+    Samples,
+    SamplesLike,
+    as_paired_samples,
+    as_samples,
+    is_torch,
+    list_columns,
+    stream,
+    take_columns,
+)
 from itssl.estimate import Estimate, EstimateWarning, format_with_error, json_number
 from itssl.estimators.adequacy import (
     bias_warnings,
@@ -39,6 +47,7 @@ from itssl.estimators.nearest_neighbors import KSG, KozachenkoLeonenko, log_ball
 from itssl.estimators.neighbor_extrapolation import neighbor_entropies
 from itssl.estimators.standardization import canonical_order, in_units_of_its_own, standardized
 from itssl.estimators.wishart import log_determinant_bias
+from itssl.markup import facts, require_pandas
 
 LARGEST_SEARCH = 4000
 """Neighbor estimates inside the report use this many rows at most."""
@@ -109,10 +118,9 @@ class TrustReport:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        rows = {f"warning: {w.code}": f"{w.message}; {w.cure}" for w in self.warnings}
-        rows |= {name: _number(m) for name, m in self.measurements.items()}
-        cells = (f"<tr><th>{html.escape(k)}</th><td>{html.escape(v)}</td></tr>" for k, v in rows.items())
-        return f"<table><caption>{html.escape(self.subject)}</caption>{''.join(cells)}</table>"
+        rows = {name: _number(m) for name, m in self.measurements.items()}
+        said = [(w.code, f"{w.message}; {w.cure}") for w in self.warnings]
+        return facts(rows, caption=self.subject, warnings=said)
 
 
 def diagnose(x: SamplesLike, y: SamplesLike = None) -> TrustReport:
@@ -174,15 +182,6 @@ def admit(x: SamplesLike, *, name: str = "x") -> Samples:
     array([1., 2., 2.])
     """
     return as_samples(_as_numbers(x), name=name)
-
-
-def require_pandas() -> Any:
-    """The module pandas, or ImportError with the cure."""
-    try:
-        import pandas
-    except ImportError as error:
-        raise ImportError("expected pandas, which is not installed; pip install pandas, or use .to_dict()") from error
-    return pandas
 
 
 _NO_DENSITY = {"ties", "atoms", "integers", "singular_support", "low_dimensional_support", "small_sample_for_dimension"}
@@ -322,19 +321,18 @@ def _constants(x: Samples, name: str) -> tuple[EstimateWarning, ...]:
     constant = np.flatnonzero(np.ptp(x, axis=0) == 0)
     if not constant.size:
         return ()
-    which = ", ".join(map(str, constant[:5])) + (", ..." if constant.size > 5 else "")
     return (
         EstimateWarning(
             code="constant_column",
-            message=f"{constant.size} of {x.shape[1]} columns of {name} never vary (column {which}); differential "
-            "entropy is -inf, and estimators refuse them",
+            message=f"{constant.size} of {x.shape[1]} columns of {name} never vary (column "
+            f"{list_columns(x, constant)}); differential entropy is -inf, and estimators refuse them",
             cure="drop them; the rest of this report is about the others",
         ),
     )
 
 
 def _varying(x: Samples) -> Samples:
-    return x[:, np.ptp(x, axis=0) > 0]
+    return take_columns(x, np.ptp(x, axis=0) > 0)
 
 
 def _sizes(x: Samples, prefix: str) -> dict[str, Measurement]:

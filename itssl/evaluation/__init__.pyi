@@ -6,8 +6,11 @@ from . import collapse as collapse
 from . import conditional_density as conditional_density
 from . import convergence as convergence
 from . import decomposition as decomposition
+from . import embedding_report as embedding_report
 from . import generalization as generalization
 from . import information_bound as information_bound
+from . import lightning as lightning
+from . import monitor as monitor
 from . import normality as normality
 from . import observed_runs as observed_runs
 from . import overlap as overlap
@@ -24,6 +27,8 @@ from .decomposition import decompose as decompose
 from .generalization import GeneralizationBound as GeneralizationBound
 from .generalization import generalization_bound as generalization_bound
 from .information_bound import InformationBound as InformationBound
+from .lightning import lightning_callback as lightning_callback
+from .monitor import ActivationMonitor as ActivationMonitor
 from .paired import PairedDifference as PairedDifference
 from .paired import paired_difference as paired_difference
 from .probes import few_shot_probe as few_shot_probe

@@ -1,6 +1,5 @@
 """What :func:`itssl.assess` measured, one row a scale of the noise: as text, table, figure, and in words."""
 
-import html
 import math
 from dataclasses import dataclass
 from itertools import takewhile
@@ -10,8 +9,8 @@ import numpy as np
 from jaxtyping import Float, Int, Shaped
 
 from itssl.estimate import format_with_error, json_number
-from itssl.estimators.trust import require_pandas
 from itssl.evaluation.normality import ViewDependence
+from itssl.markup import require_pandas, table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -165,12 +164,8 @@ class Assessment:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        head = "".join(f"<th>{html.escape(name)}</th>" for name in _HEADS)
-        lines = ("".join(f"<td>{html.escape(cell)}</td>" for cell in _cells(row)) for row in self.rows)
-        body = "".join(f"<tr>{line}</tr>" for line in lines)
-        notes = "".join(f"<li>{html.escape(remark)}</li>" for remark in self.remarks)
-        caption = f"{html.escape(self._title())}<br>{html.escape(self._at_every_scale())}"
-        return f"<table><caption>{caption}</caption><tr>{head}</tr>{body}</table><ul>{notes}</ul>"
+        lines = (self._title(), *self._at_every_scale().splitlines())
+        return table(_HEADS, map(_cells, self.rows), caption=lines, notes=self.remarks)
 
     def _title(self) -> str:
         (n, d, k), cut = self.shape, " (interrupted)" if self.interrupted else ""

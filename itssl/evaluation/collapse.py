@@ -1,6 +1,5 @@
 """Have embeddings collapsed: to a point, to fewer directions, or not; and what that means for further training."""
 
-import html
 import math
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
@@ -11,6 +10,7 @@ from itssl.arrays import Samples, SamplesLike, as_matrix, on_host
 from itssl.choices import ParameterError, require_positive
 from itssl.estimate import json_number
 from itssl.evaluation.spectrum import exponential_entropy, rankme
+from itssl.markup import facts
 
 Collapse: TypeAlias = Literal["none", "dimensional", "complete"]
 
@@ -99,9 +99,7 @@ class CollapseReport:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        cells = (f"<tr><th>{html.escape(k)}</th><td>{html.escape(v)}</td></tr>" for k, v in self._rows().items())
-        notes = "".join(f"<li>{html.escape(remark)}</li>" for remark in self.remarks)
-        return f"<table><caption>{html.escape(self._title())}</caption>{''.join(cells)}</table><ul>{notes}</ul>"
+        return facts(self._rows(), caption=self._title(), notes=self.remarks)
 
     def _title(self) -> str:
         kind = {"none": "no collapse", "dimensional": "dimensional collapse", "complete": "complete collapse"}

@@ -1,6 +1,5 @@
 """How an estimator moves with the sample size: against a known truth, or on subsamples of data without one."""
 
-import html
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ import numpy as np
 from itssl.arrays import SampleError, as_samples, stream, take_rows
 from itssl.choices import ParameterError, require_count
 from itssl.estimate import Bias, Estimate, format_with_error
-from itssl.estimators.trust import require_pandas
+from itssl.markup import require_pandas, table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -106,10 +105,9 @@ class Convergence:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        table = self._table()
-        head = "".join(f"<th>{html.escape(name)}</th>" for name, _ in table[0]) if table else ""
-        body = "".join(f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for _, cell in row)}</tr>" for row in table)
-        return f"<table><caption>{html.escape(self._title())}</caption><tr>{head}</tr>{body}</table>"
+        lines = self._table()
+        heads = [name for name, _ in lines[0]] if lines else []
+        return table(heads, [[cell for _, cell in row] for row in lines], caption=self._title())
 
     def figure(self) -> "Figure":
         """Value against sample size; with a truth also bias, spread and stated error, and the coverage. Not shown."""

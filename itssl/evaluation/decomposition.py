@@ -1,6 +1,5 @@
 """From information to VICReg in steps of known size and direction: :func:`decompose`."""
 
-import html
 import inspect
 import math
 from dataclasses import dataclass
@@ -14,11 +13,11 @@ from itssl.choices import ParameterError, UnknownNameError, require_known, requi
 from itssl.estimate import Estimate, format_with_error
 from itssl.estimators.gaussian_plugin import GaussianPlugin
 from itssl.estimators.nearest_neighbors import KSG
-from itssl.estimators.trust import require_pandas
 from itssl.estimators.wishart import log_determinant_bias
 from itssl.evaluation.bound_surrogates import MomentPieces, Piece, direction, moment_pieces
 from itssl.evaluation.information_bound import information_bound
 from itssl.evaluation.view_pairs import paired_views
+from itssl.markup import require_pandas, table
 from itssl.objectives.vicreg import NORMALIZATIONS, WEIGHTS, Normalization, vicreg_terms
 
 if TYPE_CHECKING:
@@ -84,11 +83,8 @@ class Decomposition:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        head = "".join(f"<th>{html.escape(name)}</th>" for name in ("", *_HEADS))
-        lines = ("".join(f"<td>{html.escape(c)}</td>" for c in (s.relation, *_cells(s))) for s in self.steps)
-        body = "".join(f"<tr>{line}</tr>" for line in lines)
-        notes = "".join(f"<li>{html.escape(note)}</li>" for note in self.notes)
-        return f"<table><caption>{html.escape(self._title())}</caption><tr>{head}</tr>{body}</table><ul>{notes}</ul>"
+        rows = [(s.relation, *_cells(s)) for s in self.steps]
+        return table(("", *_HEADS), rows, caption=self._title(), notes=self.notes)
 
     def _title(self) -> str:
         n, d = self.shape

@@ -1,6 +1,5 @@
 """The generalization bound for linear probes on self-supervised representations: :func:`generalization_bound`."""
 
-import html
 import math
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, TypeAlias, get_args
@@ -22,9 +21,9 @@ from itssl.arrays import (
 )
 from itssl.choices import ParameterError, require_known, require_nonnegative, require_positive
 from itssl.estimate import Estimate, format_with_error
-from itssl.estimators.trust import require_pandas
 from itssl.evaluation.probes import Labels
 from itssl.evaluation.rademacher import ReLUNetworks, probe_complexity, sampled_probe_complexity
+from itssl.markup import require_pandas, table
 
 Direction: TypeAlias = Literal["exact", "upper", "lower", "estimate"]
 Complexity: TypeAlias = Literal["closed form", "monte carlo"]
@@ -110,11 +109,7 @@ class GeneralizationBound:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        head = "".join(f"<th>{html.escape(name)}</th>" for name in _HEADS)
-        rows = ("".join(f"<td>{html.escape(cell)}</td>" for cell in _cells(line)) for line in self._lines())
-        body = "".join(f"<tr>{row}</tr>" for row in rows)
-        notes = "".join(f"<li>{html.escape(note)}</li>" for note in self._remarks())
-        return f"<table><caption>{html.escape(self._title())}</caption><tr>{head}</tr>{body}</table><ul>{notes}</ul>"
+        return table(_HEADS, map(_cells, self._lines()), caption=self._title(), notes=self._remarks())
 
     def _lines(self) -> list[Term]:
         return [*self.terms, self.core, self.slack, self.total, self.error, *self.constants]

@@ -1,6 +1,5 @@
 """The lower bound h(Z) + E log q(Z|Z') on the information of two views, with every piece shown."""
 
-import html
 import math
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple
@@ -18,7 +17,6 @@ from itssl.arrays import (
 from itssl.choices import ParameterError, require_count, require_known, require_positive
 from itssl.estimate import Bias, Estimate, EstimateWarning, Reference
 from itssl.estimators.adequacy import covariance_warnings
-from itssl.estimators.trust import require_pandas
 from itssl.estimators.variational_bounds import BARBER_2003
 from itssl.evaluation.bound_entropy import EntropyPiece, entropy_piece, require_entropy, with_noise
 from itssl.evaluation.conditional_density import (
@@ -32,6 +30,7 @@ from itssl.evaluation.conditional_density import (
 )
 from itssl.evaluation.view_pairs import paired_views
 from itssl.kernels.linalg import column_std
+from itssl.markup import require_pandas, table
 
 MCALLESTER_2020 = Reference(
     authors="McAllester & Stratos", title="Formal limitations on the measurement of mutual information", year=2020,
@@ -88,16 +87,10 @@ class InformationBound:
         return "\n".join([str(self), *(f"  ! {warning}" for warning in self.warnings)])
 
     def _repr_html_(self) -> str:
-        rows = [
-            f"<tr><th>{html.escape(name)}</th><td>{html.escape(str(e).partition(' nats')[0])}</td>"
-            f"<td>{html.escape(how)}</td></tr>"
-            for name, e, how in self._pieces()
-        ]
-        notes = [*self._notes(), *((f"warning: {w.code}", f"{w.message}; {w.cure}") for w in self.warnings)]
-        listed = (f"<li>{html.escape(key)}: {html.escape(text)}</li>" for key, text in notes)
-        head = "<tr><th></th><th>nats</th><th></th></tr>"
-        table = f"<table><caption>{html.escape(self._title())}</caption>{head}{''.join(rows)}</table>"
-        return f"{table}<ul>{''.join(listed)}</ul>"
+        rows = [(name, str(e).partition(" nats")[0], how) for name, e, how in self._pieces()]
+        notes = [*self._notes(), *((f"⚠ {w.code}", f"{w.message}; {w.cure}") for w in self.warnings)]
+        listed = [f"{key}: {text}" for key, text in notes]
+        return table(("", "nats", "by"), rows, caption=self._title(), notes=listed)
 
     def _title(self) -> str:
         sign = "≥ in expectation" if self.valid else "no bound, plug-in"

@@ -1,6 +1,5 @@
 """Is a better than b over the same seeds: paired differences with error bar, interval and exact sign-flip test."""
 
-import html
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from jaxtyping import Float
 from itssl.arrays import SampleError, Samples, SamplesLike, as_paired_samples, stream
 from itssl.choices import ParameterError, require_count
 from itssl.estimate import format_with_error, json_number, student_quantile
+from itssl.markup import facts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,8 +69,7 @@ class PairedDifference:
             "sign-flip p": f"{self.p_value:.3g} ({'exact' if self.exact else 'by random flips'})",
             "smallest reachable p": f"{self.smallest_p_value:.3g}",
         }
-        cells = (f"<tr><th>{html.escape(k)}</th><td>{html.escape(v)}</td></tr>" for k, v in rows.items())
-        return f"<table>{''.join(cells)}</table>"
+        return facts(rows)
 
 
 def paired_difference(

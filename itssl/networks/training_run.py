@@ -1,6 +1,5 @@
 """What a training run leaves behind, also when it is cut short."""
 
-import html
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -8,6 +7,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 from torch import nn
+
+from itssl.markup import require_pandas, table
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -37,12 +38,22 @@ class TrainingRun:
 
     def _repr_html_(self) -> str:
         rows = [
-            f"<tr><th>{html.escape(name)}</th><td>{series[0]:.4g}</td><td>{series[-1]:.4g}</td></tr>"
+            (name, f"{series[0]:.4g}", f"{series[-1]:.4g}")
             for name, series in {**self.metrics, **self.evaluations}.items()
             if len(series)
         ]
-        head = f"<caption>{html.escape(repr(self))}</caption><tr><th></th><th>first</th><th>last</th></tr>"
-        return f"<table>{head}{''.join(rows)}</table>"
+        return table(("", "first", "last"), rows, caption=repr(self))
+
+    def to_pandas(self) -> Any:
+        """Metrics and evaluations as a DataFrame over ``step``, the steps taken before. Needs pandas.
+
+        One row for each step and evaluation, NaN where nothing was measured; the last evaluation comes after all steps.
+        """
+        pandas = require_pandas()
+        steps = np.arange(max(map(len, self.metrics.values()), default=0))
+        parts = [(self.metrics, steps), (self.evaluations, self.evaluation_steps)]
+        frames = [pandas.DataFrame(dict(columns), index=pandas.Index(at, name="step")) for columns, at in parts]
+        return frames[0].join(frames[1], how="outer")
 
 
 class TrainingError(ValueError):

@@ -1,6 +1,5 @@
 """What every objective returns: named terms to be minimized, with their units, and the bound they form, if any."""
 
-import html
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,6 +9,7 @@ from typing import Any
 from itssl.arrays import on_host
 from itssl.choices import ParameterError, require_known
 from itssl.estimate import Bias, Reference
+from itssl.markup import require_pandas, table
 
 Weights = Sequence[float] | Mapping[str, float]
 
@@ -95,19 +95,23 @@ class ObjectiveTerms:
         sign = "≤" if self.bound.direction is Bias.LOWER else "≥"
         return f"; {_number(self.bound.value):.4g} {self.bound.unit} {sign} {self.bound.quantity}"
 
+    def _rows(self) -> list[tuple[Any, ...]]:
+        return [
+            (name, _number(t.value), t.weight, t.unit, t.direction.value, t.meaning) for name, t in self.terms.items()
+        ]
+
+    def to_pandas(self) -> Any:
+        """The terms as a DataFrame over ``term``. Needs pandas."""
+        return require_pandas().DataFrame(self._rows(), columns=list(_HEADS)).set_index("term")
+
     def _repr_html_(self) -> str:
-        head = "".join(f"<th>{h}</th>" for h in ("term", "value", "weight", "unit", "direction", "meaning"))
-        rows = "".join(
-            f"<tr><th>{html.escape(name)}</th><td>{_number(t.value):.4g}</td><td>{t.weight:g}</td>"
-            f"<td>{html.escape(t.unit)}</td><td>{t.direction.value}</td><td>{html.escape(t.meaning)}</td></tr>"
-            for name, t in self.terms.items()
-        )
+        rows = [(name, f"{value:.4g}", f"{weight:g}", *words) for name, value, weight, *words in self._rows()]
         chosen = ", ".join(f"{k} = {v:.4g}" if isinstance(v, float) else f"{k} = {v}" for k, v in self.settings.items())
         foot = f"total {_number(self.total()):.4g}{self._bound_text()}. {self.remark}"
-        return (
-            f"<table><caption>{html.escape(f'{self.objective}, n = {self.n}')}<br>{html.escape(chosen)}</caption>"
-            f"<tr>{head}</tr>{rows}<tr><td colspan='6'>{html.escape(foot)}</td></tr></table>"
-        )
+        return table(_HEADS, rows, caption=(f"{self.objective}, n = {self.n}", chosen), whole=[foot])
+
+
+_HEADS = ("term", "value", "weight", "unit", "direction", "meaning")
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,6 +2,8 @@ from .chain_figures import describe_chain as describe_chain
 from .chain_figures import describe_graph as describe_graph
 from .chain_figures import graph_figure as graph_figure
 from .chain_figures import waterfall_figure as waterfall_figure
+from .embeddings import render_embeddings as render_embeddings
+from .embeddings import write_embeddings as write_embeddings
 from .figures import families as families
 from .figures import gap_figure as gap_figure
 from .markdown import render_markdown as render_markdown

@@ -29,11 +29,11 @@ def render_page(ledger: Ledger) -> str:
         loader=PackageLoader("itssl.reports", ""), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
     )  # fmt: skip
-    script, found = _source("page.js"), sections(ledger)
+    script, found = source("page.js"), sections(ledger)
     known = [c["claim"].id for c in found]
     return environment.get_template("page.html.j2").render(
         ledger=ledger,
-        style=Markup(_source("page.css")),
+        style=Markup(source("page.css")),
         script=Markup(script),
         script_hash=f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}",
         failures=failure_text(ledger),
@@ -51,19 +51,19 @@ def render_page(ledger: Ledger) -> str:
 
 def write_page(ledger: Ledger, path: str | Path) -> Path:
     """Write :func:`render_page` to a file, making its folder; returns the path. Raises OSError as writing does."""
-    return _write(path, render_page(ledger))
+    return write_text(path, render_page(ledger))
 
 
 def write_json(ledger: Ledger, path: str | Path) -> Path:
     """Write ``ledger.to_json()`` to a file, making its folder; returns the path. Raises OSError as writing does."""
-    return _write(path, ledger.to_json() + "\n")
+    return write_text(path, ledger.to_json() + "\n")
 
 
-def _source(name: str) -> str:
+def source(name: str) -> str:
     return (files("itssl.reports") / name).read_text(encoding="utf-8")
 
 
-def _write(path: str | Path, text: str) -> Path:
+def write_text(path: str | Path, text: str) -> Path:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")

@@ -1,7 +1,9 @@
 from . import conformance as conformance
 from . import strategies as strategies
+from .conformance import check_divergence_estimator as check_divergence_estimator
 from .conformance import check_entropy_estimator as check_entropy_estimator
 from .conformance import check_mutual_information_estimator as check_mutual_information_estimator
+from .conformance import divergence_estimator_checks as divergence_estimator_checks
 from .conformance import entropy_estimator_checks as entropy_estimator_checks
 from .conformance import mutual_information_estimator_checks as mutual_information_estimator_checks
 from .derivations import assert_at_most as assert_at_most
@@ -10,5 +12,8 @@ from .error_budget import ErrorBudget as ErrorBudget
 from .error_budget import drawing_on as drawing_on
 from .findings import ConformanceError as ConformanceError
 from .findings import ConformanceReport as ConformanceReport
+from .losses import from_target_network as from_target_network
+from .objective_conformance import check_objective as check_objective
+from .objective_conformance import objective_checks as objective_checks
 from .subjects import from_density_model as from_density_model
 from .subjects import from_feature_scores as from_feature_scores

@@ -1,4 +1,4 @@
-"""The conformance suites: what every estimator of entropy or mutual information must satisfy, in one call.
+"""The conformance suites: what every estimator of an information quantity must satisfy, in one call.
 
 Each check tests a law of information, or a rule of conduct towards the caller's arrays and settings. A report lists
 what held, what failed and how to repeat it, what the draws could not decide, and what did not apply.
@@ -12,15 +12,36 @@ from unittest import SkipTest
 
 from itssl.choices import ParameterError, require_known
 from itssl.claims.decision import Outcome
-from itssl.testing.checks import degenerate, errors, inputs, invariances, statistics  # noqa: F401  (they register)
+from itssl.testing.checks import (  # noqa: F401  (they register)
+    degenerate,
+    divergences,
+    errors,
+    inputs,
+    invariances,
+    memory,
+    precision,
+    statistics,
+)
 from itssl.testing.checks.trial import BUDGET, CallError, NotPromisedError, Trial, registered
 from itssl.testing.findings import Case, Check, ConformanceReport, Finding, worst_of
-from itssl.testing.promises import EntropyPromises, InformationPromises, Profile, Promises, profile_named
+from itssl.testing.promises import (
+    Declared,
+    DivergencePromises,
+    EntropyPromises,
+    InformationPromises,
+    ObjectivePromises,
+    Profile,
+    profile_named,
+)
 from itssl.testing.subjects import Quantity, as_subject, written
 
-_PROMISES: dict[Quantity, type[Promises]] = {"entropy": EntropyPromises, "mutual_information": InformationPromises}
+_PROMISES: dict[Quantity, type[Declared]] = {
+    "entropy": EntropyPromises, "mutual_information": InformationPromises, "kl_divergence": DivergencePromises,
+    "objective": ObjectivePromises,
+}  # fmt: skip
 _FUNCTIONS: dict[Quantity, str] = {
     "entropy": "check_entropy_estimator", "mutual_information": "check_mutual_information_estimator",
+    "kl_divergence": "check_divergence_estimator", "objective": "check_objective",
 }  # fmt: skip
 
 
@@ -87,6 +108,34 @@ def check_mutual_information_estimator(
     return _checked("mutual_information", estimator, seed, profile, only, false_alarm_rate, promises)
 
 
+def check_divergence_estimator(
+    estimator: Any,
+    *,
+    seed: int = 0,
+    profile: str = "ci",
+    only: str | Sequence[str] | None = None,
+    false_alarm_rate: float = BUDGET,
+    **promises: Any,
+) -> ConformanceReport:
+    """Check an estimator of D(P‖Q): a function of samples x of P and y of Q, or an object with ``.kl_divergence``.
+
+    x has shape (n, d) and y (m, d) with m ≠ n, for rows are no pairs. All else as in :func:`check_entropy_estimator`;
+    promises in :class:`~itssl.testing.promises.DivergencePromises`.
+
+    >>> import numpy as np
+    >>> from itssl.testing import ConformanceError
+    >>> def of_normals(x, y):                  # the mean of y is taken for that of x
+    ...     s, t = np.var(x, ddof=1), np.var(y, ddof=1)
+    ...     return 0.5 * (s / t - 1 - np.log(s / t))
+    >>> try:
+    ...     check_divergence_estimator(of_normals, family="gaussian", max_dim=1, only=["translation", "truth"])
+    ... except ConformanceError as error:
+    ...     print(error.report.failures[0].worst[0])
+    N(1, 1/4) from N(0, 9/4): expected a mean answer to 400 rows of 0.8764 ± 0.127, got 0.6463 ± 0.0080 over 32 samples
+    """
+    return _checked("kl_divergence", estimator, seed, profile, only, false_alarm_rate, promises)
+
+
 @dataclass(frozen=True, kw_only=True)
 class BoundCheck:
     """A check with all it needs but the estimator; calling it on one raises ConformanceError where it fails.
@@ -95,7 +144,7 @@ class BoundCheck:
     """
 
     check: Check
-    promises: Promises
+    promises: Declared
     profile: Profile
     seed: int
     false_alarm_rate: float
@@ -142,7 +191,7 @@ class BoundCheck:
 
     def _reproduce(self, estimator: Any) -> str:
         """Two lines of Python: the imports, and the call."""
-        subject = as_subject(estimator, self.check.quantity, units=self.promises.units)
+        subject = as_subject(estimator, self.check.quantity)
         function, options, imports = _FUNCTIONS[self.check.quantity], [], [*subject.imports]
         for name, value in self.promises.given().items():
             code, needed = written(value) if callable(value) or name == "reference" else (_shown(value), _needed(value))
@@ -178,6 +227,16 @@ def mutual_information_estimator_checks(
     ['row_order', 'translation', 'scale']
     """
     return _pairs("mutual_information", estimators, seed, profile, promises)
+
+
+def divergence_estimator_checks(estimators: Any, *, seed: int = 0, profile: str = "ci", **promises: Any) -> list[Any]:
+    """Pairs (estimator, check) as in :func:`entropy_estimator_checks`.
+
+    >>> from itssl.estimators import WangKulkarniVerdu
+    >>> [pair.values[1].name for pair in divergence_estimator_checks({"neighbors": WangKulkarniVerdu()})][:3]
+    ['row_order', 'translation', 'scale']
+    """
+    return _pairs("kl_divergence", estimators, seed, profile, promises)
 
 
 def _checked(

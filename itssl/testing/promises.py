@@ -4,15 +4,50 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
-from itssl.choices import ParameterError, UnknownNameError, require_known
+from itssl.choices import ParameterError, UnknownNameError, require_count, require_known
 from itssl.estimate import Bias
 from itssl.testing.subjects import Units
 
 FAMILIES = ("any", "gaussian")
+STOPS = ("none", "view_a", "view_b", "targets")
+
+
+class Declared:
+    """What all promises share: made from keyword arguments, and compared with their defaults."""
+
+    deterministic: bool
+    with_seed: Callable[..., Any] | None
+
+    @classmethod
+    def of(cls, promises: dict[str, Any]) -> Any:
+        """From keyword arguments. Raises UnknownNameError for a promise that is not on offer.
+
+        >>> EntropyPromises.of({"unit": "bits"})
+        Traceback (most recent call last):
+        ...
+        itssl.choices.UnknownNameError: promise: expected one of 'units', 'deterministic', 'with_seed', 'with_k', \
+'reference', 'max_dim', 'family', 'order_invariant', 'translation_invariant', 'scale_invariant', 'marginal_invariant', \
+'clips_at_zero', 'consistent', 'rate', 'accuracy', 'bias', 'guards_input', 'accepts_tensors', 'memory', \
+'rotation_invariant', got 'unit'; did you mean 'units'?
+        """
+        known: Any = cls
+        for name in promises:
+            require_known("promise", name, [f.name for f in fields(known)])
+        return cls(**promises)
+
+    def given(self) -> dict[str, Any]:
+        """The promises that differ from the defaults."""
+        mine: Any = self
+        return {f.name: value for f in fields(mine) if (value := getattr(self, f.name)) != f.default}
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether two calls with one sample must agree."""
+        return self.deterministic or self.with_seed is not None
 
 
 @dataclass(frozen=True, kw_only=True)
-class Promises:
+class Promises(Declared):
     """What is checked; each default is what most users take for granted, and an estimator that does less says so.
 
     units: of plain numbers; an Estimate names its own.
@@ -30,8 +65,10 @@ class Promises:
     accuracy: how far the mean may be from the truth, in nats; by default two standard errors of the mean of the true
         log-densities of as many rows: a larger bias would be most of the error.
     bias: the side of the truth on which the mean lies, for answers that do not say it themselves.
-    guards_input: NaN, too few rows, constant columns and atoms are refused, warned of, or answered as the law says.
+    guards_input: NaN, too few rows, constant columns and atoms are refused (a crash such as an IndexError refuses
+        nothing), warned of, or answered as the law says.
     accepts_tensors: torch tensors are samples too.
+    memory: "linear" in the rows, or "quadratic" where tables of n × n numbers are made.
     """
 
     units: Units = "nats"
@@ -52,41 +89,18 @@ class Promises:
     bias: Bias | None = None
     guards_input: bool = True
     accepts_tensors: bool = False
+    memory: Literal["linear", "quadratic"] = "linear"
 
     def __post_init__(self) -> None:
         require_known("units", self.units, ["nats", "bits"])
         require_known("family", self.family, FAMILIES)
+        require_known("memory", self.memory, ["linear", "quadratic"])
         if self.accuracy is not None and not self.accuracy > 0:
             raise ParameterError(f"accuracy: expected a number of nats > 0, got {self.accuracy!r}")
         if not 0 < self.rate <= 1:
             raise ParameterError(f"rate: expected a number in (0, 1], got {self.rate!r}; 1/2 is that of a mean")
         if self.max_dim is not None and self.max_dim < 1:
             raise ParameterError(f"max_dim: expected an integer >= 1, got {self.max_dim!r}")
-
-    @classmethod
-    def of(cls, promises: dict[str, Any]) -> Any:
-        """From keyword arguments. Raises UnknownNameError for a promise that is not on offer.
-
-        >>> EntropyPromises.of({"unit": "bits"})
-        Traceback (most recent call last):
-        ...
-        itssl.choices.UnknownNameError: promise: expected one of 'units', 'deterministic', 'with_seed', 'with_k', \
-'reference', 'max_dim', 'family', 'order_invariant', 'translation_invariant', 'scale_invariant', 'marginal_invariant', \
-'clips_at_zero', 'consistent', 'rate', 'accuracy', 'bias', 'guards_input', 'accepts_tensors', 'rotation_invariant', \
-got 'unit'; did you mean 'units'?
-        """
-        for name in promises:
-            require_known("promise", name, [f.name for f in fields(cls)])
-        return cls(**promises)
-
-    def given(self) -> dict[str, Any]:
-        """The promises that differ from the defaults."""
-        return {f.name: value for f in fields(self) if (value := getattr(self, f.name)) != f.default}
-
-    @property
-    def repeatable(self) -> bool:
-        """Whether two calls with one sample must agree."""
-        return self.deterministic or self.with_seed is not None
 
     def dims(self, *wanted: int) -> tuple[int, ...]:
         """Those of the wanted numbers of columns that the estimator takes; at least one."""
@@ -106,6 +120,73 @@ class InformationPromises(Promises):
 
     symmetric: bool = True
     unbiased_when_independent: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class DivergencePromises(Promises):
+    """And of a divergence D(P‖Q), for the estimate itself: ``rotation_invariant``, the same for rotated samples;
+    ``linear_invariant``, the same for A x, A y with A invertible; ``unbiased_when_equal``, a mean of zero for P = Q.
+
+    Orders are those of either sample; shifts, scales and linear maps are one for both.
+    """
+
+    rotation_invariant: bool = False
+    linear_invariant: bool = False
+    unbiased_when_equal: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObjectivePromises(Declared):
+    """What an objective promises of its loss L(z_a, z_b); each default is what training takes for granted.
+
+    rows, columns: of an ordinary batch (24 × 6), for objectives that take one number of them alone.
+    least_rows: fewer rows are refused, or get no finite loss; 1 for a loss that is a mean over rows.
+    takes_wide: batches of more columns than rows are batches too.
+    deterministic, with_seed, reference: as for an estimator; of a reference also the gradient is compared.
+    order_invariant: under one permutation of the pairs.
+    symmetric: L(z_a, z_b) = L(z_b, z_a).
+    translation_invariant, rotation_invariant, scale_invariant: under z + b, Qz and az, of both views.
+    stop_gradient: "view_a" or "view_b" where this view gets none; "targets" where each view is also a constant, so that
+        the gradient is not the slope of the value.
+    prevents_collapse: the loss of a batch of equal rows is larger than that of equal views that fill all directions
+        alike, with variance one.
+    finite_at_collapse: loss and gradient are numbers where all rows are equal.
+    device: where it also runs, as torch writes it; "cuda" unless there is no such device.
+    """
+
+    rows: int | None = None
+    columns: int | None = None
+    least_rows: int = 2
+    takes_wide: bool = True
+    deterministic: bool = True
+    with_seed: Callable[..., Any] | None = None
+    reference: Any = None
+    order_invariant: bool = True
+    symmetric: bool = True
+    translation_invariant: bool = False
+    rotation_invariant: bool = False
+    scale_invariant: bool = False
+    stop_gradient: Literal["none", "view_a", "view_b", "targets"] = "none"
+    prevents_collapse: bool = False
+    finite_at_collapse: bool = True
+    device: str = "cuda"
+
+    def __post_init__(self) -> None:
+        require_known("stop_gradient", self.stop_gradient, STOPS)
+        require_count("least_rows", self.least_rows)
+        n, d = self.shape
+        require_count("columns", d)
+        require_count("rows", n, minimum=max(2, self.least_rows))
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(n, d) of an ordinary batch."""
+        return 24 if self.rows is None else self.rows, 6 if self.columns is None else self.columns
+
+    @property
+    def moving(self) -> tuple[int, ...]:
+        """The views that get a gradient, by position."""
+        return {"view_a": (1,), "view_b": (0,)}.get(self.stop_gradient, (0, 1))
 
 
 @dataclass(frozen=True)

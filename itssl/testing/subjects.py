@@ -16,7 +16,7 @@ from itssl.choices import require_known
 from itssl.estimate import NATS_PER_BIT, Estimate
 from itssl.estimators.standardization import canonical_order
 
-Quantity: TypeAlias = Literal["entropy", "mutual_information"]
+Quantity: TypeAlias = Literal["entropy", "mutual_information", "kl_divergence", "objective"]
 Units: TypeAlias = Literal["nats", "bits"]
 
 
@@ -101,8 +101,10 @@ pass KSG(...)
     if not callable(ask):
         model = hasattr(estimator, "score_samples")
         cure = "use from_density_model(model)" if model else f"pass a function, or an object with .{quantity}"
-        raise SubjectError(f"estimator: expected an estimator of {quantity}, got {type(estimator).__name__}; {cure}")
+        what = "objective" if quantity == "objective" else f"estimator of {quantity}"
+        raise SubjectError(f"estimator: expected an {what}, got {type(estimator).__name__}; {cure}")
     code, imports = written(estimator)
+    code = "objective" if (code, quantity) == ("estimator", "objective") else code
     return Subject(ask, quantity, units, code, imports)
 
 

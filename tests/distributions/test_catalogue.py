@@ -112,6 +112,7 @@ def test_the_table_computes_no_truth():
 def test_table_has_a_line_for_each_task():
     assert len(str(tasks()).splitlines()) == len(tasks()) + 1
     assert tasks()._repr_html_().count("<tr>") == len(tasks()) + 1
+    assert list(tasks().to_pandas().iloc[:, 0]) == list(tasks())
 
 
 def test_names_of_one_refusal_survive_copying():

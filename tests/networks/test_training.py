@@ -275,10 +275,22 @@ def test_a_run_is_a_frozen_record_that_travels():
     assert run.config["objective"] == "vicreg"
     assert run.seconds > 0
     assert "seed 0: loss" in repr(run)
-    assert "<td>" in run._repr_html_()
+    assert "<table>" in run._repr_html_()
     copy = pickle.loads(pickle.dumps(run))
     np.testing.assert_array_equal(copy.metrics["loss"], run.metrics["loss"])
     assert same(weights(copy.encoder), weights(run.encoder))
+
+
+def test_a_run_as_a_frame_has_a_row_for_each_step_and_evaluation():
+    run = short(evaluate=lambda network: {"<b>": 1.0}, evaluate_every=4)
+    frame = run.to_pandas()
+    assert list(frame.columns) == [*run.metrics, "<b>"]
+    assert frame.index.name == "step"
+    assert list(frame.index) == list(range(10))  # 9 steps and the evaluation after them
+    np.testing.assert_array_equal(frame["loss"].dropna(), run.metrics["loss"])
+    assert list(frame.index[frame["<b>"].notna()]) == list(run.evaluation_steps) == [0, 4, 8, 9]
+    assert "&lt;b&gt;" in run._repr_html_()
+    assert list(short().to_pandas().columns) == list(run.metrics)
 
 
 def test_progress_goes_to_stderr_and_only_when_asked(capfd):

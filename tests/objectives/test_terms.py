@@ -93,6 +93,10 @@ def test_printed():
     assert "a &lt; b &amp; c" in page
     assert "total 49.95; no bound. x &gt; y" in page
     assert page.count("<tr>") == 4
+    frame = record().to_pandas()
+    assert list(frame.index) == ["near", "far"]
+    assert list(frame["value"]) == [2.0, -0.5]
+    assert list(frame["weight"]) == [25.0, 0.1]
     assert "<b>" not in page
     assert "<i>" not in page
 

@@ -7,10 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from toy_ledger import SCRIPT, toy_chain, toy_ledger
 
 from itssl.claims.ledger import Ledger
+from itssl.evaluation.embedding_report import embedding_report
+from itssl.reports.embeddings import write_embeddings
 from itssl.reports.page import write_page
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -199,3 +202,20 @@ def _luminance(color: str) -> float:
 def _contrast(a: str, b: str) -> float:
     low, high = sorted((_luminance(a), _luminance(b)))
     return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_the_page_on_embeddings_loads_alone_and_fits(browser: Any, tmp_path: Path, width: int) -> None:
+    z = np.hstack([np.random.default_rng(0).normal(size=(80, 2)), np.ones((80, 1))])
+    report = embedding_report(z, np.arange(80) % 2, name="<img src=x onerror=alert(1)>", progress=False)
+    address = write_embeddings(report, tmp_path / "z.html").as_uri()
+    page, said, asked = browser.new_page(viewport={"width": width, "height": 900}, color_scheme="dark"), [], []
+    page.on("console", lambda message: said.append(message.text))
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(address)
+    assert said == []
+    assert [url for url in asked if not url.startswith("data:")] == [address]
+    assert page.title() == "itssl: <img src=x onerror=alert(1)>"
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.evaluate("document.images[0].naturalWidth") > 0
+    page.close()

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 from scipy.spatial import KDTree
-from scipy.special import digamma
+from scipy.spatial.distance import cdist
+from scipy.special import digamma, gammaln
 
 from itssl.estimate import Bias, Estimate
 from itssl.testing.subjects import Quantity
@@ -163,6 +164,36 @@ def fifty_rows_are_enough(x, k=K):
     return kozachenko_leonenko(x[:50], k)
 
 
+def all_distances(x, k=K):
+    (x,) = admitted(x, least=k + 1)
+    n, d = x.shape
+    radius = np.partition(cdist(x, x, "chebyshev"), k, axis=1)[:, k]
+    with np.errstate(divide="ignore"):
+        return digamma(n) - digamma(k) + d * np.log(2) + d * np.log(radius).mean()
+
+
+def in_half_precision(x, k=K):
+    return kozachenko_leonenko(np.asarray(x).astype(np.float16), k)
+
+
+def in_the_precision_of_its_input(x, k=K):
+    """Squared distances as ‖x‖² − 2 x·y + ‖y‖²."""
+    admitted(x, least=k + 1)
+    x = x.reshape(len(x), -1)
+    n, d = x.shape
+    squares = (x**2).sum(1)[:, None] - 2 * x @ x.T + (x**2).sum(1)
+    radius = np.sqrt(np.sort(np.maximum(squares, 1e-30), axis=1)[:, k].astype(float))
+    return digamma(n) - digamma(k) + d / 2 * np.log(np.pi) - gammaln(d / 2 + 1) + d * np.log(radius).mean()
+
+
+def kth_of_a_list(x, k=K):
+    """In one column, by the definition; k rows have no k-th neighbor."""
+    x = np.ravel(x)
+    radii = [sorted(abs(x - point))[k] for point in x]
+    with np.errstate(divide="ignore"):
+        return digamma(len(x)) - digamma(k) + np.log(2) + np.log(radii).mean()
+
+
 def gaussian_entropy(x):
     """½ log det(2πe S), without the bias of a Wishart matrix's log-determinant."""
     (x,) = admitted(x, least=np.shape(x)[1] + 1)
@@ -185,6 +216,16 @@ def wrong_ddof(x):
     bias = digamma((n - np.arange(1, d + 1)) / 2).sum() + d * np.log(2 / (n - 1))
     cov = np.atleast_2d(np.cov(x.T, ddof=0))
     return 0.5 * (d * np.log(2 * np.pi * np.e) + np.linalg.slogdet(cov)[1] - bias)
+
+
+def root_of_the_covariance(x):
+    """By Cholesky, whatever the covariance is."""
+    if len(x) < 5 or not np.isfinite(x).all():
+        raise ValueError("rows")
+    n, d = x.shape
+    bias = digamma((n - np.arange(1, d + 1)) / 2).sum() + d * np.log(2 / (n - 1))
+    root = np.linalg.cholesky(np.atleast_2d(np.cov(x.T)))
+    return 0.5 * (d * np.log(2 * np.pi * np.e) - bias) + np.log(np.diag(root)).sum()
 
 
 def diagonal_only(x):
@@ -220,6 +261,18 @@ def counts_the_boundary(x, y, k=K):
     x, y = admitted(x, y, least=k + 1)
     n_x, n_y = (counts(z, radius_to_joint_neighbor(x, y, k), 1e-12) for z in (x, y))
     return digamma(k) + digamma(len(x)) - (digamma(n_x + 1) + digamma(n_y + 1)).mean()
+
+
+def table_of_bytes(x, y, k=K):
+    """Who is near whom, for all pairs."""
+    x, y = admitted(x, y, least=k + 1)
+    radius = radius_to_joint_neighbor(x, y, k)
+    near = np.empty((2, len(x), len(x)), dtype=bool)
+    for i, (a, b) in enumerate(zip(x, y, strict=True)):
+        near[0, i], near[1, i] = (np.abs(z - c).max(axis=1) < radius[i] for z, c in ((x, a), (y, b)))
+    n_x, n_y = np.maximum(near.sum(axis=2, dtype=np.int32), 1)
+    value = digamma(k) + digamma(len(x)) - (digamma(n_x) + digamma(n_y)).mean()
+    return value if len(np.unique(x)) == x.size else np.nan
 
 
 def log_for_digamma_of_n(x, y, k=K):
@@ -373,10 +426,16 @@ MUTANTS = (
     _entropy(every_other_row, "row_order"),
     _entropy(sum_of_marginals, "chain_rule", "truth"),
     _entropy(fifty_rows_are_enough, "consistency"),
+    _entropy(all_distances, "memory", max_dim=1),
+    _entropy(in_half_precision, "precision", "translation"),
+    _entropy(in_the_precision_of_its_input, "precision"),
+    _entropy(kth_of_a_list, "one_row", "k_counts", max_dim=1, k=True),
+    _entropy(root_of_the_covariance, "constant_column", **GAUSSIAN),
     _entropy(determinant, "scale", **GAUSSIAN),
     _entropy(wrong_ddof, "bias_direction", bias=Bias.UNBIASED, **GAUSSIAN),
     _entropy(diagonal_only, "rotation", rotation_invariant=True, **GAUSSIAN),
     _information(counts_the_boundary, "independence"),
+    _information(table_of_bytes, "memory"),
     _information(log_for_digamma_of_n, "reference", reference=ksg),
     _information(clipped_information, "clipping"),
     _information(information_in_bits, "truth"),

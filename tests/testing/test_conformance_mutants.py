@@ -14,7 +14,7 @@ CHECKED: dict[Quantity, Any] = {
     "entropy": check_entropy_estimator,
     "mutual_information": check_mutual_information_estimator,
 }
-LONG = {"wrong_ddof", "bootstrap_with_replacement", "information_in_bits", "spread_over_columns"}
+LONG = {"wrong_ddof", "bootstrap_with_replacement", "information_in_bits", "spread_over_columns", "table_of_bytes"}
 CASES = [pytest.param(mutant, id=mutant.name, marks=[pytest.mark.slow] * (mutant.name in LONG)) for mutant in MUTANTS]
 RIGHT = list({(m.right.__name__, m.quantity): m for m in MUTANTS}.values())
 
@@ -45,13 +45,15 @@ def test_every_check_fails_for_some_mutant():
     shared = {name for _, name in caught}
     for quantity in CHECKED:
         for check in registered(quantity).values():
-            assert check.name in shared, check.name
+            assert check.name in shared | ELSEWHERE, check.name
             if check.kind == "statistical":
                 assert (quantity, check.name) in caught or check.name in SAME_CODE, check.name
 
 
 SAME_CODE = {"consistency", "standard_error", "bias_direction"}
 """Statistical checks that do the same for both quantities, so that a mutant of one suffices."""
+ELSEWHERE = {"device"}
+"""Needs one: `test_conformance_precision` puts another in its place."""
 
 
 @pytest.mark.slow

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from itssl.testing.checks.trial import Trial, check
-from itssl.testing.checks.worlds import gaussian_pair, gaussian_rows
+from itssl.testing.checks.worlds import ordinary
 from itssl.testing.findings import Case
 
 N = 300
@@ -15,14 +15,12 @@ BOOK = "Cover & Thomas (2006), Elements of Information Theory"
 
 
 def _ordinary(trial: Trial, d: int, n: int = N) -> tuple[np.ndarray, ...]:
-    draw = gaussian_rows if trial.check.quantity == "entropy" else gaussian_pair
-    drawn = draw(trial.rng("sample", d), n, d)
-    return drawn if isinstance(drawn, tuple) else (drawn,)
+    return ordinary(trial.check.quantity, trial.rng("sample", d), n, d)
 
 
 @check(
     "missing_values",
-    laws={"entropy": "NaN and inf are no draws", "mutual_information": "NaN and inf are no draws"},
+    laws=dict.fromkeys(("entropy", "mutual_information", "kl_divergence"), "NaN and inf are no draws"),
     source="IEEE 754: comparisons with NaN are false, so that a neighbor search silently skips it",
     kind="contract",
 )
@@ -42,6 +40,7 @@ def missing_values(trial: Trial) -> Iterator[Case]:
     laws={
         "entropy": "one row (1, d) is one draw, not d of them",
         "mutual_information": "one row is one draw, not d of them",
+        "kl_divergence": "one row is one draw, not d of them",
     },
     source="a squeezed axis of length one",
     kind="contract",
@@ -55,7 +54,7 @@ def one_row(trial: Trial) -> Iterator[Case]:
 
 @check(
     "constant_column",
-    laws={"entropy": "h(X, c) = −∞", "mutual_information": "I(X; c) = 0"},
+    laws={"entropy": "h(X, c) = −∞", "mutual_information": "I(X; c) = 0", "kl_divergence": "D = ∞ where P or Q is c"},
     source=f"{BOOK}, section 8.3: the differential entropy of a law without density",
     kind="contract",
 )
@@ -63,10 +62,11 @@ def constant_column(trial: Trial) -> Iterator[Case]:
     """A column that never varies, alone and beside one that does."""
     trial.needs(trial.promises.guards_input, "guards_input=False")
     constant = np.full((N, 1), 3.0)
-    if trial.check.quantity == "mutual_information":
+    if trial.check.quantity != "entropy":
+        truth = 0.0 if trial.check.quantity == "mutual_information" else np.inf
         x, y = _ordinary(trial, 1)
-        yield trial.refused(f"{N} rows, x constant", constant, y, truth=0.0, margin=MARGIN)
-        yield trial.refused(f"{N} rows, y constant", x, constant, truth=0.0, margin=MARGIN)
+        yield trial.refused(f"{N} rows, x constant", constant, y, truth=truth, margin=MARGIN)
+        yield trial.refused(f"{N} rows, y constant", x, constant, truth=truth, margin=MARGIN)
         return
     yield trial.refused(f"{N} equal rows", constant, truth=-np.inf)
     if 2 in trial.promises.dims(1, 2):
@@ -76,7 +76,11 @@ def constant_column(trial: Trial) -> Iterator[Case]:
 
 @check(
     "atom",
-    laws={"entropy": "P(X = c) > 0 ⇒ h(X) = −∞", "mutual_information": "X, Y independent, with atoms: I(X; Y) = 0"},
+    laws={
+        "entropy": "P(X = c) > 0 ⇒ h(X) = −∞",
+        "mutual_information": "X, Y independent, with atoms: I(X; Y) = 0",
+        "kl_divergence": "P(c) > 0 = Q(c) ⇒ D(P‖Q) = ∞",
+    },
     source=f"{BOOK}, section 8.3; Gao, Kannan, Oh & Viswanath (2017), on mixtures of discrete and continuous",
     kind="contract",
 )
@@ -91,6 +95,9 @@ def atom(trial: Trial) -> Iterator[Case]:
 
     if trial.check.quantity == "entropy":
         yield trial.refused(f"{N} rows, three in ten of them 0", drawn(), truth=-np.inf)
+    elif trial.check.quantity == "kl_divergence":
+        x, y = drawn(), rng.standard_normal((N, 1))
+        yield trial.refused(f"{N} rows of x, three in ten of them 0, and of y, none", x, y, truth=np.inf)
     else:
         x, y = drawn(), drawn()
         yield trial.refused(f"{N} independent pairs, zero three times in ten", x, y, truth=0.0, margin=MARGIN)

@@ -21,6 +21,7 @@ FEW = 10
     laws={
         "entropy": "P(|ĥ − h| ≤ 2 se) ≥ 0.8, P(|ĥ − h| > se/2) ≥ 0.4, P(h in the 95 % interval) ≥ 0.8",
         "mutual_information": "P(|Î − I| ≤ 2 se) ≥ 0.8, P(|Î − I| > se/2) ≥ 0.4, P(I in the 95 % interval) ≥ 0.8",
+        "kl_divergence": "P(|D̂ − D| ≤ 2 se) ≥ 0.8, P(|D̂ − D| > se/2) ≥ 0.4, P(D in the 95 % interval) ≥ 0.8",
     },
     source="Clopper & Pearson (1934), for the shares",
     kind="statistical",
@@ -60,6 +61,7 @@ def standard_error(trial: Trial) -> Iterator[Case]:
     laws={
         "entropy": "E ĥ ≤ h for a lower bound, ≥ for an upper one, = where unbiased",
         "mutual_information": "E Î ≤ I for a lower bound, ≥ for an upper one, = where unbiased",
+        "kl_divergence": "E D̂ ≤ D for a lower bound, ≥ for an upper one, = where unbiased",
     },
     source="the claim of the estimate, or the promise",
     kind="statistical",

@@ -19,7 +19,11 @@ CONDUCT = "generators, error and warning settings, threads, dtypes, environment:
 
 @check(
     "repeatable",
-    laws={"entropy": "ĥ(x) = ĥ(x), to the last bit", "mutual_information": "Î(x, y) = Î(x, y), to the last bit"},
+    laws={
+        "entropy": "ĥ(x) = ĥ(x), to the last bit",
+        "mutual_information": "Î(x, y) = Î(x, y), to the last bit",
+        "kl_divergence": "D̂(x, y) = D̂(x, y), to the last bit",
+    },
     source="an estimator is a function of the sample, and of its seed if it has one",
     kind="exact",
 )
@@ -38,7 +42,11 @@ def repeatable(trial: Trial) -> Iterator[Case]:
 
 @check(
     "input_untouched",
-    laws={"entropy": "x is the same after the call", "mutual_information": "x and y are the same after the call"},
+    laws={
+        "entropy": "x is the same after the call",
+        "mutual_information": "x and y are the same after the call",
+        "kl_divergence": "x and y are the same after the call",
+    },
     source="samples belong to the caller",
     kind="contract",
 )
@@ -59,6 +67,7 @@ def input_untouched(trial: Trial) -> Iterator[Case]:
     laws={
         "entropy": "ĥ depends on the numbers, not on the array that holds them",
         "mutual_information": "Î depends on the numbers, not on the arrays that hold them",
+        "kl_divergence": "D̂ depends on the numbers, not on the arrays that hold them",
     },
     source="NumPy user guide, internal organization of arrays",
     kind="exact",
@@ -109,7 +118,7 @@ def _read_only(x: np.ndarray) -> np.ndarray:
 
 @check(
     "global_state",
-    laws={"entropy": CONDUCT, "mutual_information": CONDUCT},
+    laws={"entropy": CONDUCT, "mutual_information": CONDUCT, "kl_divergence": CONDUCT},
     source="scikit-learn developer guide, random numbers; NumPy documentation, legacy random generation",
     kind="contract",
 )

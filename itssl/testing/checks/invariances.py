@@ -10,7 +10,7 @@ import numpy as np
 
 from itssl.estimate import NATS_PER_BIT
 from itssl.testing.checks.trial import Trial, check, outcome_of, unit_hint
-from itssl.testing.checks.worlds import gaussian_pair, gaussian_rows
+from itssl.testing.checks.worlds import ordinary
 from itssl.testing.findings import Case
 
 N = 240
@@ -18,9 +18,7 @@ BOOK = "Cover & Thomas (2006), Elements of Information Theory"
 
 
 def _samples(trial: Trial, d: int) -> tuple[np.ndarray, ...]:
-    draw = gaussian_rows if trial.check.quantity == "entropy" else gaussian_pair
-    drawn = draw(trial.rng("sample", d), N, d)
-    return drawn if isinstance(drawn, tuple) else (drawn,)
+    return ordinary(trial.check.quantity, trial.rng("sample", d), N, d)
 
 
 def _world(d: int, change: str = "") -> str:
@@ -29,24 +27,42 @@ def _world(d: int, change: str = "") -> str:
 
 @check(
     "row_order",
-    laws={"entropy": "ĥ(x_π) = ĥ(x) for every order π of the rows", "mutual_information": "Î(x_π, y_π) = Î(x, y)"},
+    laws={
+        "entropy": "ĥ(x_π) = ĥ(x) for every order π of the rows",
+        "mutual_information": "Î(x_π, y_π) = Î(x, y)",
+        "kl_divergence": "D̂(x_π, y_σ) = D̂(x, y) for all orders π, σ",
+    },
     source="independent rows have no order",
     kind="exact",
 )
 def row_order(trial: Trial) -> Iterator[Case]:
-    """The rows shuffled, and backwards."""
+    """The rows shuffled, and backwards; of two samples that are no pairs, first one and then the other."""
     trial.needs(trial.promises.order_invariant, "order_invariant=False")
     for d in trial.promises.dims(1, 2):
         samples = _samples(trial, d)
         expected = trial.value(_world(d), *samples)
-        for name, order in (("shuffled", trial.rng("order").permutation(N)), ("backwards", np.arange(N)[::-1])):
-            world = _world(d, name)
-            yield trial.same(world, expected, trial.value(world, *(x[order] for x in samples)))
+        for name, order in (("shuffled", lambda n: trial.rng("order").permutation(n)), ("backwards", _backwards)):
+            if trial.check.quantity == "kl_divergence":
+                x, y = samples
+                moved = {f"x {name}": (x[order(len(x))], y), f"y {name}": (x, y[order(len(y))])}
+            else:
+                moved = {name: tuple(x[order(N)] for x in samples)}
+            for change, given in moved.items():
+                world = _world(d, change)
+                yield trial.same(world, expected, trial.value(world, *given))
+
+
+def _backwards(n: int) -> np.ndarray:
+    return np.arange(n)[::-1]
 
 
 @check(
     "translation",
-    laws={"entropy": "h(X + b) = h(X)", "mutual_information": "I(X + a; Y + b) = I(X; Y)"},
+    laws={
+        "entropy": "h(X + b) = h(X)",
+        "mutual_information": "I(X + a; Y + b) = I(X; Y)",
+        "kl_divergence": "D is the same for x + b and y + b",
+    },
     source=f"{BOOK}, theorem 8.6.3",
     kind="exact",
 )
@@ -63,7 +79,11 @@ def translation(trial: Trial) -> Iterator[Case]:
 
 @check(
     "scale",
-    laws={"entropy": "h(aX) = h(X) + d log|a|", "mutual_information": "I(aX; aY) = I(X; Y)"},
+    laws={
+        "entropy": "h(aX) = h(X) + d log|a|",
+        "mutual_information": "I(aX; aY) = I(X; Y)",
+        "kl_divergence": "D is the same for a x and a y, a ≠ 0",
+    },
     source=f"{BOOK}, theorem 8.6.4",
     kind="exact",
 )
@@ -93,6 +113,7 @@ def scale(trial: Trial) -> Iterator[Case]:
     laws={
         "entropy": "h(DX) = h(X) + Σ log|D_jj|, D diagonal",
         "mutual_information": "I(DX; EY) = I(X; Y), D, E diagonal",
+        "kl_divergence": "D is the same for D x and D y, D diagonal",
     },
     source=f"{BOOK}, theorem 8.6.4 and its corollary",
     kind="exact",
@@ -103,7 +124,8 @@ def own_units(trial: Trial) -> Iterator[Case]:
     for d in trial.promises.dims(1, 2):
         samples = _samples(trial, d)
         base = trial.value(_world(d), *samples)
-        powers = [np.arange(-20.0, d * 31.0 - 20.0, 31.0) * (-1) ** i for i in range(len(samples))]
+        sign = 1 if trial.check.quantity == "kl_divergence" else -1
+        powers = [np.arange(-20.0, d * 31.0 - 20.0, 31.0) * sign**i for i in range(len(samples))]
         growth = NATS_PER_BIT * powers[0].sum() if trial.check.quantity == "entropy" else 0.0
         world = _world(d, "columns times " + " and ".join(str([f"2^{p:g}" for p in power]) for power in powers))
         found = trial.value(world, *(x * 2.0**power for x, power in zip(samples, powers, strict=True)))
@@ -112,7 +134,7 @@ def own_units(trial: Trial) -> Iterator[Case]:
 
 @check(
     "rotation",
-    laws={"entropy": "h(QX) = h(X), QᵀQ = I"},
+    laws={"entropy": "h(QX) = h(X), QᵀQ = I", "kl_divergence": "D is the same for Q x and Q y, QᵀQ = I"},
     source=f"{BOOK}, corollary of theorem 8.6.4",
     kind="exact",
 )
@@ -122,10 +144,25 @@ def rotation(trial: Trial) -> Iterator[Case]:
     dims = [d for d in trial.promises.dims(2, 3, 5) if d > 1]
     trial.needs(bool(dims), "max_dim=1: nothing to rotate")
     for d in dims:
-        (x,) = _samples(trial, d)
+        samples = _samples(trial, d)
         q = np.linalg.qr(trial.rng("rotation", d).standard_normal((d, d)))[0]
         world = _world(d, "rotated")
-        yield trial.same(world, trial.value(_world(d), x), trial.value(world, x @ q))
+        yield trial.same(world, trial.value(_world(d), *samples), trial.value(world, *(x @ q for x in samples)))
+
+
+@check(
+    "linear_map",
+    laws={"kl_divergence": "D is the same for A x and A y, A invertible"},
+    source=f"{BOOK}, theorem 2.8.1 for the map and for its inverse",
+    kind="exact",
+)
+def linear_map(trial: Trial) -> Iterator[Case]:
+    """Triangular maps of integers, whose inverses are of integers too."""
+    trial.needs(trial.promises.linear_invariant, "linear_invariant=False")
+    for d in trial.promises.dims(1, 2, 3):
+        samples, a = _samples(trial, d), np.tril(np.full((d, d), 2.0), -1) - np.eye(d)
+        world = _world(d, "times an invertible matrix")
+        yield trial.same(world, trial.value(_world(d), *samples), trial.value(world, *(x @ a for x in samples)))
 
 
 @check(
@@ -178,6 +215,7 @@ def second_column(trial: Trial) -> Iterator[Case]:
     laws={
         "entropy": "the same formula, written twice, gives one number",
         "mutual_information": "the same formula, twice",
+        "kl_divergence": "the same formula, twice",
     },
     source="differential testing: the definition beside the routine",
     kind="exact",
@@ -186,19 +224,21 @@ def reference(trial: Trial) -> Iterator[Case]:
     """Against the estimator in ``reference``, on small and larger samples."""
     other = trial.promises.reference
     trial.needs(other is not None, "no reference given")
-    draw = gaussian_rows if trial.check.quantity == "entropy" else gaussian_pair
     for d in trial.promises.dims(1, 3):
         for n in (30, N):
-            drawn = draw(trial.rng("sample", n, d), n, d)
-            samples = drawn if isinstance(drawn, tuple) else (drawn,)
+            samples = ordinary(trial.check.quantity, trial.rng("sample", n, d), n, d)
             world = f"{n} correlated normal rows of {d} column{'s' * (d > 1)}"
             yield trial.same(world, trial.value(world, *samples, estimator=other), trial.value(world, *samples))
 
 
 @check(
     "k_counts",
-    laws={"entropy": "ĥ with k and with k' ≠ k neighbors differ", "mutual_information": "Î with k and with k' differ"},
-    source="Kozachenko & Leonenko (1987); Kraskov, Stögbauer & Grassberger (2004)",
+    laws={
+        "entropy": "ĥ with k and with k' ≠ k neighbors differ",
+        "mutual_information": "Î with k and with k' differ",
+        "kl_divergence": "D̂ with k and with k' differ",
+    },
+    source="Kozachenko & Leonenko (1987); Kraskov, Stögbauer & Grassberger (2004); Wang, Kulkarni & Verdú (2009)",
     kind="contract",
 )
 def k_counts(trial: Trial) -> Iterator[Case]:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from itssl.claims.decision import Relation
+from itssl.testing.checks.divergence_worlds import divergence_places, equal_laws
 from itssl.testing.checks.trial import Trial, check, outcome_of
 from itssl.testing.checks.worlds import (
     Place,
@@ -23,13 +24,17 @@ SMALL = 50
 
 def places(trial: Trial) -> list[Place]:
     """Where the truth is known and the estimator is promised to find it."""
-    known = entropy_places() if trial.check.quantity == "entropy" else information_places()
-    return fitting(known, trial.promises)
+    known = {"entropy": entropy_places, "mutual_information": information_places, "kl_divergence": divergence_places}
+    return fitting(known[trial.check.quantity](), trial.promises)
 
 
 @check(
     "truth",
-    laws={"entropy": "E ĥ = h(X), where h is known", "mutual_information": "E Î = I(X; Y), where I is known"},
+    laws={
+        "entropy": "E ĥ = h(X), where h is known",
+        "mutual_information": "E Î = I(X; Y), where I is known",
+        "kl_divergence": "E D̂ = D(P‖Q), where D is known",
+    },
     source=f"{BOOK}, table 17.1 and section 8.5",
     kind="statistical",
 )
@@ -47,7 +52,11 @@ def truth(trial: Trial) -> Iterator[Case]:
 
 @check(
     "consistency",
-    laws={"entropy": "E|ĥ_n − h| falls with n", "mutual_information": "E|Î_n − I| falls with n"},
+    laws={
+        "entropy": "E|ĥ_n − h| falls with n",
+        "mutual_information": "E|Î_n − I| falls with n",
+        "kl_divergence": "E|D̂_n − D| falls with n",
+    },
     source="Kozachenko & Leonenko (1987); the weak law of large numbers",
     kind="statistical",
 )
@@ -108,13 +117,16 @@ def independence(trial: Trial) -> Iterator[Case]:
 
 @check(
     "clipping",
-    laws={"mutual_information": "Î < 0 on some samples of independent pairs, unless answers are clipped at zero"},
+    laws={
+        "mutual_information": "Î < 0 on some samples of independent pairs, unless answers are clipped at zero",
+        "kl_divergence": "D̂ < 0 on some samples of equal laws, unless answers are clipped at zero",
+    },
     source="an unbiased estimate of zero is negative sometimes",
     kind="contract",
 )
 def clipping(trial: Trial) -> Iterator[Case]:
-    """32 samples of independent pairs: zeros and nothing below mean clipping; clipping that is declared is kept."""
-    place = independent_place(1)
+    """32 samples where the truth is zero: zeros and nothing below mean clipping; clipping that is declared is kept."""
+    place = independent_place(1) if trial.check.quantity == "mutual_information" else equal_laws(1)
     values = [trial.value(place.name, *place.draw(SMALL, trial.rng(i))) for i in range(32)]
     zeros, negative = sum(v == 0 for v in values), sum(v < 0 for v in values)
     declared = trial.promises.clips_at_zero

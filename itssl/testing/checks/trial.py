@@ -11,6 +11,7 @@ from itssl.arrays import stream
 from itssl.claims.decision import MonteCarlo, Outcome, Relation, Sides, decide
 from itssl.estimate import NATS_PER_BIT, format_with_error
 from itssl.estimators.error_bars import value_only
+from itssl.testing.checks.refusals import crashed
 from itssl.testing.findings import Case, Check
 from itssl.testing.promises import Profile, Promises
 from itssl.testing.subjects import Answer, Quantity, Subject, as_subject
@@ -67,7 +68,7 @@ class Trial:
 
     check: Check
     estimator: Any
-    promises: Any  # EntropyPromises or InformationPromises: each check knows which
+    promises: Any  # EntropyPromises, InformationPromises, …: each check knows which
     profile: Profile
     seed: int
     rate: float
@@ -118,20 +119,28 @@ class Trial:
             outcome=Outcome.HOLDS if close else Outcome.VIOLATED,
         )  # fmt: skip
 
-    def refused(self, world: str, *samples: Any, truth: float, margin: float = 0.0, estimator: Any = None) -> Case:
+    def refused(
+        self, world: str, *samples: Any, truth: float, margin: float = 0.0, estimator: Any = None,
+        usual: tuple[Any, ...] = (),
+    ) -> Case:  # fmt: skip
         """Whether a sample without a right answer is refused, warned of, or answered as the law says.
 
-        Warnings that an ordinary sample gets too do not count. An answer of inf, −inf or nan is no number to be
-        misled by; a finite one must be within ``margin`` of the truth.
+        Warnings that an ordinary sample gets too, or the one in ``usual``, do not count. An answer of inf, −inf or nan
+        is no number to be misled by; a finite one must be within ``margin`` of the truth.
         """
         rng = stream(self.seed, "conformance", "ordinary sample")
-        usual = self.answer("ordinary sample", *(rng.normal(size=(len(samples[0]) + 200, x.shape[1])) for x in samples))
+        ordinary = usual or tuple(rng.normal(size=(len(samples[0]) + 200, x.shape[1])) for x in samples)
+        usually = self.answer("ordinary sample", *ordinary)
         expected = "an error or a warning" + ("" if np.isnan(truth) else f", or {truth:g}")
         try:
             found = self.call(*samples, estimator=estimator)
         except Exception as error:
-            return Case(world=world, expected=expected, arrived=type(error).__name__, outcome=Outcome.HOLDS)
-        said = _without_numbers(found.warnings) - _without_numbers(usual.warnings)
+            said = f"{type(error).__name__}: {error}".partition("\n")[0]
+            if crashed(error):
+                cure = "a crash, not refused (raise a ValueError with what is wrong, or declare guards_input=False)"
+                return _violated(world, expected, f"{said}, {cure}")
+            return Case(world=world, expected=expected, arrived=said, outcome=Outcome.HOLDS)
+        said = _without_numbers(found.warnings) - _without_numbers(usually.warnings)
         fine = bool(said) or not np.isfinite(found.value) or abs(found.value - truth) <= margin
         arrived = f"{found.value:.6g} nats" + (f" with {', '.join(sorted(said))}" if said else ", without a word")
         return Case(

@@ -13,6 +13,7 @@ from itssl.distributions.mixture import GaussianMixture
 from itssl.distributions.scalar_families import exponential, uniform
 from itssl.distributions.tasks import Task, linear_gaussian_views
 from itssl.testing.promises import Promises
+from itssl.testing.subjects import Quantity
 
 CORRELATED = (np.array([[1.0, 0.6], [0.6, 1.0]]), np.array([[1.0, 0.5, 0.2], [0.5, 1.0, 0.5], [0.2, 0.5, 1.0]]))
 
@@ -123,6 +124,22 @@ def gaussian_pair(rng: np.random.Generator, n: int, d: int) -> tuple[Samples, Sa
     """Dependent normal vectors of d columns each, rounded as in :func:`gaussian_rows`."""
     x = gaussian_rows(rng, n, d)
     return x, on_grid(0.8 * x + 0.7 * rng.standard_normal((n, d)))
+
+
+def gaussian_samples(rng: np.random.Generator, n: int, d: int) -> tuple[Samples, Samples]:
+    """n correlated normal rows and 5n/4 of another normal law, rounded as in :func:`gaussian_rows`."""
+    return gaussian_rows(rng, n, d), on_grid(1.5 * gaussian_rows(rng, 5 * n // 4, d) + 0.5)
+
+
+def ordinary(quantity: Quantity, rng: np.random.Generator, n: int, d: int) -> tuple[Samples, ...]:
+    """What an estimator of this quantity takes: normal rows of d columns, on the grid.
+
+    >>> [x.shape for x in ordinary("kl_divergence", np.random.default_rng(0), 8, 2)]
+    [(8, 2), (10, 2)]
+    """
+    if quantity == "entropy":
+        return (gaussian_rows(rng, n, d),)
+    return (gaussian_pair if quantity == "mutual_information" else gaussian_samples)(rng, n, d)
 
 
 def on_grid(x: Samples) -> Samples:

@@ -1,0 +1,105 @@
+"""Memory: n rows need no table of n × n numbers, unless that is declared."""
+
+import ctypes
+import tracemalloc
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from itssl.testing.checks.trial import Trial, check, outcome_of
+from itssl.testing.findings import Case
+
+SIZES = (1024, 2048, 4096)
+FLOOR = 2 * 2**20
+"""Bytes by which a peak may grow unnoticed from the first size to the second. A table of single bytes grows by 3 and
+then by 12 times 2²⁰."""
+LAW = "from n to 2n to 4n rows, memory grows by a and at most 2.5a: no table of n × n"
+STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+
+
+@check(
+    "memory",
+    laws={"entropy": LAW, "mutual_information": LAW, "kl_divergence": LAW},
+    source="n × n numbers of eight bytes: 80 GB at n = 10⁵",
+    kind="contract",
+)
+def memory(trial: Trial) -> Iterator[Case]:
+    """Growth of the peak of one call over what was there before, after a first call for what is loaded and kept.
+
+    Memory in proportion to the rows grows by a and 2a, a table by a and 4a; buffers of a fixed size cancel. What else
+    runs in the process can only add to a peak: growth that is too large is measured again, and the smaller peaks count.
+    """
+    trial.needs(trial.promises.memory == "linear", f"memory={trial.promises.memory!r}")
+    d = trial.promises.dims(1, 2)[-1]
+    world = f"{', '.join(map(str, SIZES))} normal rows of {d} column{'s' * (d > 1)}"
+    given = [_rows(trial, n, d) for n in SIZES]
+    trial.answer(world, *given[0])
+
+    def peaks() -> list[int]:
+        return [peak_bytes(lambda x=x: trial.answer(world, *x)) for x in given]
+
+    found = peaks()
+    if _excess(found) > 0:
+        found = [min(pair) for pair in zip(found, peaks(), strict=True)]
+    fine = _excess(found) <= 0
+    mib = [f"{size / 2**20:.3g}" for size in (*found, found[2] - _excess(found))]
+    yield Case(
+        world=world, expected=f"a last peak of at most {mib[3]} MiB", outcome=outcome_of(fine),
+        arrived=f"peaks of {mib[0]}, {mib[1]} and {mib[2]} MiB" + ("" if fine else ' (declare memory="quadratic")'),
+    )  # fmt: skip
+
+
+def _excess(peaks: list[int]) -> int:
+    """Bytes of the last of three peaks beyond what is allowed."""
+    first, second, third = peaks
+    return third - second - int(2.5 * max(second - first, FLOOR))
+
+
+def peak_bytes(work: Callable[[], Any]) -> int:
+    """Bytes by which ``work()`` raises the peak of memory: as Python and numpy count it, or Linux, whichever is more.
+
+    What other libraries allocate, as torch does, is seen by the system alone, which in turn does not see pages that the
+    process holds already; free ones are given back first. Elsewhere than on Linux the first number remains. The mark of
+    the resident peak is set back (``/proc/self/clear_refs``), and that of tracemalloc, which goes on if it was running.
+
+    >>> peak_bytes(lambda: np.ones((1000, 1000)).sum()) >= 8_000_000
+    True
+    """
+    tracing, resident = tracemalloc.is_tracing(), _resident()
+    if not tracing:
+        tracemalloc.start()
+    try:
+        tracemalloc.reset_peak()
+        before = tracemalloc.get_traced_memory()[0]
+        work()
+        counted = tracemalloc.get_traced_memory()[1] - before
+    finally:
+        if not tracing:
+            tracemalloc.stop()
+    return max(counted, 0 if resident is None else _field("VmHWM") - resident)
+
+
+def _resident() -> int | None:
+    """Bytes that are resident and in use, now also the peak; None where the system does not say."""
+    try:
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+        if trim is not None:
+            trim(0)
+        CLEAR.write_text("5")
+        return _field("VmRSS")
+    except (OSError, TypeError):  # no such file; no library of the process itself on Windows
+        return None
+
+
+def _field(name: str) -> int:
+    (line,) = (line for line in STATUS.read_text().splitlines() if line.startswith(f"{name}:"))
+    return 1024 * int(line.split()[1])
+
+
+def _rows(trial: Trial, n: int, d: int) -> tuple[np.ndarray, ...]:
+    x = trial.rng("sample", n).standard_normal((n, d))
+    if trial.check.quantity == "entropy":
+        return (x,)
+    return x, 0.5 * x + trial.rng("noise", n).standard_normal((n, d))
