@@ -2,7 +2,7 @@
 
 Two laws of views X = C + σN, X' = C + σN'. In the first C ~ N(0, I): I(X; X') = d/2 · log 1/(1 − ρ²), ρ = 1/(1 + σ²).
 In the second C is uniform on K = 8n² points, themselves drawn from N(0, I): I(X; X') ≤ log K. Unless a point comes
-up twice, with probability 1 − exp(−n²/2K) = 6 %, n rows of either are equal in law: what holds for both is at most log K.
+up twice, with probability 1 − exp(−n²/2K) = 6 %, n rows of either are equal in law: what holds for both is ≤ log K.
 """
 
 from pathlib import Path
