@@ -6,7 +6,7 @@ JOBS ?= 2
 # One thread a worker: two workers with two threads each would fight for two cores.
 PYTEST := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS)
 
-.PHONY: venv verify test test-all mutants bench lint clean
+.PHONY: venv verify test test-all mutants bench literature lint clean
 
 venv: $(VENV)/.installed
 
@@ -31,6 +31,10 @@ mutants: venv
 # How fast, beside other packages and the hardware's limit? About fifteen minutes of an idle machine.
 bench: venv
 	$(BIN)/python -m experiments.benchmarks.run
+
+# The literature, repeated: the quick form of each experiment, and the page experiments/LITERATURE.md.
+literature: venv
+	$(BIN)/python -m experiments.literature --run
 
 lint: venv
 	$(BIN)/ruff check .
