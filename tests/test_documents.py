@@ -70,3 +70,15 @@ def test_floors_are_the_ones_that_exist():
     there = {p.stem for p in (ROOT / "itssl").iterdir() if p.suffix == ".py" or (p / "__init__.py").exists()}
     assert there - named == {"__init__", "__main__", "files"}
     assert named <= there
+
+
+def test_pictures_are_there_and_the_house_is_the_one_built():
+    from experiments.pictures import floors, house
+
+    for picture in re.findall(r"!\[.+?\]\((\S+?)\)", README):
+        assert (ROOT / picture).stat().st_size > 1000
+    drawn = {text.get_text() for text in house().axes[0].texts}
+    assert drawn >= {name for row in floors() for name in row}
+    assert {name for row in floors() for name in row} >= {p.name for p in (ROOT / "itssl").iterdir() if p.is_dir()} - {
+        "__pycache__"
+    }
