@@ -7,7 +7,7 @@ NOTEBOOKS := $(patsubst notebooks/%.py,notebooks/build/%.ipynb,$(wildcard notebo
 # One thread a worker: two workers with two threads each would fight for two cores.
 PYTEST := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS)
 
-.PHONY: venv verify test test-all mutants bench notebooks lint clean
+.PHONY: venv verify test test-all mutants bench notebooks literature lint clean
 .DELETE_ON_ERROR:
 
 venv: $(VENV)/.installed
@@ -42,6 +42,10 @@ notebooks/build/%.ipynb: notebooks/%.py $(shell find itssl -name '*.py') | venv
 	@mkdir -p $(@D)
 	@$(BIN)/jupytext --quiet --to ipynb --set-kernel python3 --output $@ $<
 	@$(BIN)/jupyter execute --inplace --timeout=600 $@
+
+# The literature, repeated: the quick form of each experiment, and the page experiments/LITERATURE.md.
+literature: venv
+	$(BIN)/python -m experiments.literature --run
 
 lint: venv
 	$(BIN)/ruff check .

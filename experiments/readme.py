@@ -1,4 +1,4 @@
-"""The README's tables of what was measured and what can be asked for: `python -m experiments.readme` writes them."""
+"""Tables in READMEs of what was measured and what can be asked for: `python -m experiments.readme` writes them."""
 
 import json
 from pathlib import Path
@@ -16,9 +16,11 @@ def tables() -> dict[str, list[str]]:
 
 
 def filled(text: str) -> str:
-    """``text`` with each table between its marks, `<!-- table: name -->` and `<!-- end -->`."""
+    """``text`` with each table that it has a place for between its marks, `<!-- table: name -->` and `<!-- end -->`."""
     for name, lines in tables().items():
         begin, end = f"<!-- table: {name} -->\n", "<!-- end -->"
+        if begin not in text:
+            continue
         before, _, rest = text.partition(begin)
         after = rest.partition(end)[2]
         text = "".join([before, begin, "\n", *(f"{line}\n" for line in lines), "\n", end, after])
@@ -45,6 +47,11 @@ def _coverage() -> list[str]:
     return lines
 
 
+def places() -> list[Path]:
+    """The library's README and those of the experiments."""
+    return [ROOT / "README.md", *sorted((ROOT / "experiments").glob("*/README.md"))]
+
+
 if __name__ == "__main__":
-    readme = ROOT / "README.md"
-    readme.write_text(filled(readme.read_text()))
+    for readme in places():
+        readme.write_text(filled(readme.read_text()))

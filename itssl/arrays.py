@@ -25,11 +25,25 @@ _LARGEST = 1e300
 
 
 class SampleError(ValueError):
-    """Samples that cannot be admitted; the message names the argument, what arrived and the cure."""
+    """Samples that cannot be admitted; the message names the argument, what arrived and the cure.
+
+    >>> try:
+    ...     as_samples([[1.0], [float("nan")]])
+    ... except SampleError as error:
+    ...     print(error)
+    x: expected finite values, got 1 of 2 NaN or infinite (first in row 1); drop or impute these rows
+    """
 
 
 class SampleTypeError(SampleError, TypeError):
-    """Something that does not hold real-valued samples at all (labels, strings, complex numbers, mixed kinds)."""
+    """Something that does not hold real-valued samples at all (labels, strings, complex numbers, mixed kinds).
+
+    >>> try:
+    ...     as_samples(["a", "b"])
+    ... except SampleTypeError as error:
+    ...     print(error)
+    x: expected real-valued samples, got dtype <U1 (list); convert to an array of floats first
+    """
 
 
 def is_torch(x: object) -> bool:

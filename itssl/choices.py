@@ -10,7 +10,14 @@ class UnknownNameError(ValueError):
 
 
 class ParameterError(ValueError):
-    """A configuration value outside its range; the message names it, what arrived and what fits."""
+    """A configuration value outside its range; the message names it, what arrived and what fits.
+
+    >>> try:
+    ...     require_positive("sigma", -1.0)
+    ... except ParameterError as error:
+    ...     print(error)
+    sigma: expected a finite number > 0, got -1.0
+    """
 
 
 def require_known(argument: str, value: object, known: Iterable[str | int]) -> None:

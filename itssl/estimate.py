@@ -16,7 +16,11 @@ NATS_PER_BIT = math.log(2.0)
 
 
 class Bias(Enum):
-    """Where the expectation of an estimate lies relative to the truth."""
+    """Where the expectation of an estimate lies relative to the truth.
+
+    >>> Bias.UNBIASED.centered, Bias.LOWER.centered
+    (True, False)
+    """
 
     EXACT = "exact"
     UNBIASED = "unbiased"
@@ -32,7 +36,11 @@ class Bias(Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class Reference:
-    """Where a formula comes from."""
+    """Where a formula comes from.
+
+    >>> print(Reference(authors="Shannon", title="A mathematical theory of communication", year=1948))
+    Shannon (1948). A mathematical theory of communication.
+    """
 
     authors: str
     title: str
@@ -45,7 +53,11 @@ class Reference:
 
 @dataclass(frozen=True, kw_only=True)
 class EstimateWarning:
-    """Why a number may mislead: a stable ``code``, what it means (``message``) and what to do (``cure``)."""
+    """Why a number may mislead: a stable ``code``, what it means (``message``) and what to do (``cure``).
+
+    >>> print(EstimateWarning(code="ties", message="3 rows are copies", cure="remove them"))
+    [ties] 3 rows are copies; remove them
+    """
 
     code: str
     message: str

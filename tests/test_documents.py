@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import itssl
-from experiments.readme import filled, tables
+from experiments.readme import filled, places, tables
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -51,8 +51,9 @@ def test_quick_run_is_what_ci_runs():
 
 def test_tables_are_those_of_the_committed_findings():
     """Else run `python -m experiments.readme`."""
-    assert set(re.findall(r"<!-- table: (\w+) -->", README)) == set(tables())
-    assert filled(README) == README
+    texts = [readme.read_text() for readme in places()]
+    assert sorted(re.findall(r"<!-- table: (\w+) -->", "".join(texts))) == sorted(tables())
+    assert [filled(text) for text in texts] == texts
 
 
 def test_make_targets_exist():
@@ -69,3 +70,15 @@ def test_floors_are_the_ones_that_exist():
     there = {p.stem for p in (ROOT / "itssl").iterdir() if p.suffix == ".py" or (p / "__init__.py").exists()}
     assert there - named == {"__init__", "__main__", "files"}
     assert named <= there
+
+
+def test_pictures_are_there_and_the_house_is_the_one_built():
+    from experiments.pictures import floors, house
+
+    for picture in re.findall(r"!\[.+?\]\((\S+?)\)", README):
+        assert (ROOT / picture).stat().st_size > 1000
+    drawn = {text.get_text() for text in house().axes[0].texts}
+    assert drawn >= {name for row in floors() for name in row}
+    assert {name for row in floors() for name in row} >= {p.name for p in (ROOT / "itssl").iterdir() if p.is_dir()} - {
+        "__pycache__"
+    }

@@ -1,6 +1,8 @@
 """The house: what an import loads, floors, names, and that nothing global is left changed."""
 
 import ast
+import importlib
+import inspect
 import json
 import pathlib
 import subprocess
@@ -64,6 +66,19 @@ def test_style(path):
 def _is_small(node):
     """Nested helpers and one-line members need no docstring of their own."""
     return node.end_lineno - node.lineno <= 12
+
+
+def public_names():
+    """The functions and classes that the front door and the packages behind it offer, each once."""
+    packages = [itssl, *(importlib.import_module(f"itssl.{p.parent.name}") for p in ROOT.glob("*/__init__.pyi"))]
+    offered = {f"{package.__name__}.{name}": getattr(package, name) for package in packages for name in dir(package)}
+    callables = {path: o for path, o in offered.items() if inspect.isclass(o) or inspect.isfunction(o)}
+    return {id(o): (path, o) for path, o in reversed(callables.items()) if o.__module__.startswith("itssl.")}.values()
+
+
+@pytest.mark.parametrize(("path", "offered"), public_names(), ids=lambda given: given if isinstance(given, str) else "")
+def test_public_names_are_shown_in_use(path, offered):
+    assert ">>>" in (inspect.getdoc(offered) or ""), f"{path} has no example that runs"
 
 
 def test_only_testing_imports_hypothesis():

@@ -17,7 +17,7 @@ from experiments.benchmarks.figure import draw
 from experiments.benchmarks.goals import exponents, judged
 from experiments.benchmarks.processes import ROOT, Workers
 from experiments.benchmarks.rounds import ROUNDS, alternated, times
-from experiments.benchmarks.tables import all_entries, goals_line, goals_table, machine_line, summary
+from experiments.benchmarks.tables import all_entries, goals_count, goals_table, machine_line, summary
 from experiments.benchmarks.workloads import growth, small_workloads, workloads
 from experiments.runner import Cell, experiment
 
@@ -126,7 +126,7 @@ def summarize(rows: list[Cell]) -> dict[str, Any]:
         "exponents": exponents(rows),
         "absent": _absent(rows),
     }
-    return {**found, "table": [machine_line(machine), "", *summary(rows), "", goals_line(found["goals"])]}
+    return {**found, "table": [machine_line(machine), "", *summary(rows), "", goals_count(found["goals"])]}
 
 
 def _absent(rows: list[Cell]) -> dict[str, str]:

@@ -55,22 +55,14 @@ def fastest(row: Cell) -> list[dict[str, Any] | None]:
     return [min(some, key=lambda e: e["seconds"], default=None) for some in found]
 
 
-def goals_line(goals: list[dict[str, Any]]) -> str:
-    """How many goals are met, and by how much each of the others is missed.
+def goals_count(goals: list[dict[str, Any]]) -> str:
+    """How many goals are met.
 
-    >>> goals_line([{"met": True}, {"met": None}])
+    >>> goals_count([{"met": True}, {"met": None}])
     'Of 2 goals 1 met, 0 missed, 1 not measured.'
     """
     counts = [sum(goal["met"] is found for goal in goals) for found in (True, False, None)]
-    words = f"Of {len(goals)} goals {counts[0]} met, {counts[1]} missed, {counts[2]} not measured."
-    missed = [_missed(goal) for goal in goals if goal["met"] is False]
-    return words + (f" Missed, on one thread / on two: {'; '.join(missed)}." if missed else "")
-
-
-def _missed(goal: dict[str, Any]) -> str:
-    numbers = _both([_marked(goal, threads).replace("–", "") for threads in (1, 2)])
-    against = f" {goal['against']}" if goal["against"] else ""
-    return f"{goal['workload']}: {numbers} {goal['measure']}{against} ({goal['goal']})"
+    return f"Of {len(goals)} goals {counts[0]} met, {counts[1]} missed, {counts[2]} not measured."
 
 
 def goals_table(goals: list[dict[str, Any]]) -> list[str]:

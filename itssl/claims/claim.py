@@ -25,6 +25,9 @@ class World:
 
     ``level`` says from which extent of `itssl verify` on it takes part; ``tolerance`` replaces the claim's where the
     world allows a sharper one (closed forms); ``needs`` names a package, of an extra, without which it cannot be made.
+
+    >>> World(name="unit interval", make=lambda: (0.0, 1.0)).available
+    True
     """
 
     name: str
@@ -41,7 +44,12 @@ class World:
 
 @dataclass(frozen=True, kw_only=True)
 class Assumption:
-    """A hypothesis as a measured number: it holds in a world when ``measure(world)`` is at most ``at_most``."""
+    """A hypothesis as a measured number: it holds in a world when ``measure(world)`` is at most ``at_most``.
+
+    >>> few = Assumption(name="few columns", statement="K <= 2", measure=lambda world: world.shape[1], at_most=2)
+    >>> few.measure(np.zeros((5, 3))) <= few.at_most
+    False
+    """
 
     name: str
     statement: str
@@ -63,6 +71,10 @@ class Claim:
     """A statement one can run. Made by the decorator :func:`claim`; its docstring is the statement.
 
     ``formula`` is the statement's formula in LaTeX, for pages; ``uses`` names the claims it is derived from.
+
+    >>> found = claims()["C17"]
+    >>> found.kind, len(found.worlds) > 0, len(found.controls) > 0
+    ('theorem', True, True)
     """
 
     id: str
@@ -143,6 +155,15 @@ def claim(
     Give either ``margin`` (Monte Carlo) or ``tolerance``. ``tight_at`` is the world in which the statement is nearly an
     equality, where controls run by default (the first world unless given). ``formula`` is LaTeX; ``uses`` names the
     claims from which this one is derived.
+
+    >>> @claim("X1", relation=Relation.AT_MOST, margin=0.01, worlds=(World(name="exponential", make=lambda: 1.0),),
+    ...        reference=Reference(authors="Jensen", title="Sur les fonctions convexes", year=1906))
+    ... def jensen(scale, rng):
+    ...     "E log X is at most log E X."
+    ...     x = rng.exponential(scale, size=500)
+    ...     return Sides(left=np.log(x).mean(), right=np.log(x.mean()))
+    >>> jensen
+    X1: E log X is at most log E X.
     """
     if (margin is None) == (tolerance is None):
         raise ParameterError(f"{id}: expected either margin or tolerance, got {margin!r} and {tolerance!r}")

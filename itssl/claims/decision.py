@@ -16,7 +16,11 @@ FIRST_LOOK = 32
 
 
 class Outcome(Enum):
-    """What a check may find. Only HOLDS and VIOLATED decide; neither other outcome is a pass."""
+    """What a check may find. Only HOLDS and VIOLATED decide; neither other outcome is a pass.
+
+    >>> [outcome.value for outcome in Outcome]
+    ['HOLDS', 'VIOLATED', 'UNDECIDED', 'NOT_APPLICABLE']
+    """
 
     HOLDS = "HOLDS"
     VIOLATED = "VIOLATED"
@@ -25,7 +29,11 @@ class Outcome(Enum):
 
 
 class Relation(Enum):
-    """How the left side stands to the right side in the statement."""
+    """How the left side stands to the right side in the statement.
+
+    >>> Relation("<=")
+    <Relation.AT_MOST: '<='>
+    """
 
     EQUAL = "=="
     AT_MOST = "<="
@@ -34,7 +42,11 @@ class Relation(Enum):
 
 @dataclass(frozen=True)
 class MonteCarlo:
-    """The mean gap may miss the relation by ``margin`` (in the units of the sides)."""
+    """The mean gap may miss the relation by ``margin`` (in the units of the sides).
+
+    >>> MonteCarlo(0.01)
+    MonteCarlo(margin=0.01)
+    """
 
     margin: float
 
@@ -45,7 +57,11 @@ class MonteCarlo:
 
 @dataclass(frozen=True)
 class FloatingPoint:
-    """Every single gap may miss the relation by ulps · eps · condition · max(|left|, |right|, 1): rounding only."""
+    """Every single gap may miss the relation by ulps · eps · condition · max(|left|, |right|, 1): rounding only.
+
+    >>> FloatingPoint(ulps=8)
+    FloatingPoint(ulps=8, condition=1.0)
+    """
 
     ulps: float
     condition: float = 1.0
@@ -81,6 +97,9 @@ class Sides:
 
     Several parts are one statement: it holds if all parts do, and the error rate is shared among them. ``measured``
     holds further numbers of the replicate, reported with their error but never judged.
+
+    >>> Sides(left=1.5, right=1.0).values()
+    (array([1.5]), array([1.]))
     """
 
     left: Any

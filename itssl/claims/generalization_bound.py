@@ -19,7 +19,8 @@ from itssl.claims.labeled_populations import (
     through_random_network,
 )
 from itssl.claims.references import SHWARTZ_ZIV_2023
-from itssl.evaluation.generalization import GeneralizationBound, LeastSquaresProbe, least_squares_probe
+from itssl.evaluation.generalization import GeneralizationBound
+from itssl.evaluation.least_squares import LeastSquaresProbe, least_squares_probe
 
 DELTA = 0.05
 ROUNDING = FloatingPoint(ulps=256)

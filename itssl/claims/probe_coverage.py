@@ -18,7 +18,8 @@ from itssl.claims.labeled_populations import (
     through_random_network,
 )
 from itssl.claims.references import SHWARTZ_ZIV_2023
-from itssl.evaluation.generalization import GeneralizationBound, least_squares_probe
+from itssl.evaluation.generalization import GeneralizationBound
+from itssl.evaluation.least_squares import least_squares_probe
 
 SIZES = (100, 300, 900)
 REPEATS = 20

@@ -15,7 +15,7 @@ from itssl.claims.labeled_populations import held_out_digits
 from itssl.claims.references import SHWARTZ_ZIV_2023
 from itssl.claims.worlds import digits_embeddings
 from itssl.estimate import Reference
-from itssl.evaluation.generalization import least_squares_probe
+from itssl.evaluation.least_squares import least_squares_probe
 from itssl.kernels.linalg import covariance
 
 GOLUB_VAN_LOAN_2013 = Reference(

@@ -16,7 +16,16 @@ Kind: TypeAlias = Literal["theorem", "finding"]
 
 
 class ClaimError(AssertionError):
-    """A required verdict did not hold; the message says what was found and how to reproduce it."""
+    """A required verdict did not hold; the message says what was found and how to reproduce it.
+
+    >>> from itssl.claims.check import check_inequality
+    >>> verdict = check_inequality(lambda rng: 1 + rng.normal(), lambda rng: rng.normal(), relation="<=", margin=0.1)
+    >>> try:
+    ...     verdict.require()
+    ... except ClaimError:
+    ...     print(verdict.outcome)
+    Outcome.VIOLATED
+    """
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +33,11 @@ class Verdict:
     """What a check found, and everything needed to repeat it. Has no truth value: use .outcome or .require().
 
     ``registered`` says whether claim and world are itssl's own, so that their names suffice to repeat the check.
+
+    >>> from itssl.claims.check import check
+    >>> found = check("C10")
+    >>> found.outcome, found.as_expected
+    (<Outcome.HOLDS: 'HOLDS'>, True)
     """
 
     claim: str

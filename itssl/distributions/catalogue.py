@@ -28,7 +28,14 @@ else:
 
 
 class UnknownTaskError(UnknownNameError, KeyError):
-    """A task that is not in the catalogue: a KeyError too, so ``in`` and ``get`` work as for every mapping."""
+    """A task that is not in the catalogue: a KeyError too, so ``in`` and ``get`` work as for every mapping.
+
+    >>> try:
+    ...     tasks()["spirale"]
+    ... except KeyError as error:
+    ...     print(type(error).__name__)
+    UnknownTaskError
+    """
 
     def __str__(self) -> str:
         return str(self.args[0])  # KeyError would show the message in quotes

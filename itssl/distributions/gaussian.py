@@ -14,7 +14,14 @@ from itssl.kernels.linalg import LOG_2PI
 
 
 class LawError(ValueError):
-    """Parameters that describe no law; the message says which and why."""
+    """Parameters that describe no law; the message says which and why.
+
+    >>> try:
+    ...     Gaussian(np.zeros(2), -np.eye(2))
+    ... except LawError as error:
+    ...     print(error)
+    cov: expected a positive definite matrix, got smallest eigenvalue -1; a law with singular covariance has no density
+    """
 
 
 @dataclass(frozen=True, eq=False)

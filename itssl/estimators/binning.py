@@ -128,7 +128,19 @@ def _codes(x: Samples, bins: int) -> Int[np.ndarray, "n d"]:
 
 @dataclass(frozen=True)
 class BinWidthSweep:
-    """Estimates at several numbers of bins; where they do not agree, the bins decide and not the data."""
+    """Estimates at several numbers of bins; where they do not agree, the bins decide and not the data.
+
+    >>> x = np.random.default_rng(0).normal(size=(500, 1))
+    >>> sweep = bin_width_sweep(x, x + 1)
+    >>> sweep
+         4 bins: 1.001 ± 0.030 nats
+         8 bins: 1.592 ± 0.032 nats
+        16 bins: 2.266 ± 0.032 nats
+        32 bins: 2.939 ± 0.031 nats
+        64 bins: 3.624 ± 0.029 nats
+       128 bins: 4.285 ± 0.026 nats
+    the bins move the answer from 1 to 4.28 nats
+    """
 
     estimates: tuple[Estimate, ...]
     bins: tuple[int, ...]

@@ -112,6 +112,11 @@ def kl_divergence(x: SamplesLike, y: SamplesLike, *, method: Any = "wang_kulkarn
 
     ``method`` and ``options`` as in :func:`mutual_information`. For laws instead of samples see
     :func:`itssl.distributions.kl_divergence`.
+
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> kl_divergence(rng.normal(size=1000), rng.normal(1.0, 1.0, size=1000))     # the truth is 1/2
+    0.546 ± 0.045 nats (WangKulkarniVerdu(k=4, metric='euclidean', standardize=True), n=1000)
     """
     return estimator(method, "kl_divergence", **options).kl_divergence(x, y)
 

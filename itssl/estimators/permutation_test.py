@@ -14,7 +14,13 @@ from itssl.estimators.methods import estimator as named_estimator
 
 @dataclass(frozen=True)
 class PermutationTest:
-    """The estimate on the pairs as they are, and how many shuffled ones reach it."""
+    """The estimate on the pairs as they are, and how many shuffled ones reach it.
+
+    >>> x = np.random.default_rng(0).normal(size=(100, 1))
+    >>> found = permutation_test(x, x**3, permutations=19, method="gaussian_plugin")
+    >>> found.p_value, found.permutations
+    (0.05, 19)
+    """
 
     observed: Estimate
     reached: int

@@ -62,6 +62,10 @@ class TrustReport:
     ``warnings`` have a stable ``code``, a ``message`` with the numbers, and a ``cure``; ``measurements`` map names to
     an Estimate where there is an error, else to a number. There is no verdict and no truth value: which warnings
     matter depends on the estimator (see :func:`itssl.estimators.choice.choose`).
+
+    >>> found = diagnose(np.zeros((50, 2)))
+    >>> found.codes
+    ('constant_column',)
     """
 
     subject: str

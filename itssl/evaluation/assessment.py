@@ -62,6 +62,12 @@ class Assessment:
 
     ``measured`` are the rows of the prototypes at which the network was measured; A2 uses all N. ``rank`` and
     ``eigenvalue_ratio`` (smallest nonzero over largest) are those of A_n Σ A_nᵀ; they do not depend on the scale.
+
+    >>> from itssl.evaluation.assess import assess
+    >>> from itssl.networks.encoders import mlp
+    >>> found = assess(mlp((2, 4, 2), seed=0), np.eye(2), cov=1.0, scales=[1e-3], draws=64)
+    >>> found.shape, [row.scale for row in found.rows]
+    ((2, 2, 2), [0.001])
     """
 
     network: str

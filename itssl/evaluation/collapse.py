@@ -24,6 +24,10 @@ class CollapseReport:
 
     ``rank`` counts eigenvalues of the covariance, ``dead_columns`` is the share of columns that do not vary, both up to
     the thresholds named there; ``constant_columns`` is the share that does not vary even up to rounding.
+
+    >>> found = collapse_report(np.ones((10, 3)))
+    >>> found.verdict, found.rank
+    ('complete', 0)
     """
 
     verdict: Collapse

@@ -46,6 +46,12 @@ class Convergence:
     ``truth`` is None for data of ``available`` rows, whose subsamples share rows: their spread is that of the choice of
     rows, which near the whole sample is far below the error of the estimate. An error of the truth itself is in
     neither ``bias`` nor ``coverage``. ``interrupted`` says that some replicates are missing.
+
+    >>> from itssl.distributions.gaussian import Gaussian
+    >>> from itssl.estimators.gaussian_plugin import GaussianPlugin
+    >>> found = convergence(GaussianPlugin(), Gaussian.standard(1), sizes=[50, 200], replicates=20)
+    >>> [(row.n, row.replicates) for row in found.rows]
+    [(50, 20), (200, 20)]
     """
 
     estimator: str

@@ -45,7 +45,14 @@ class Step(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Decomposition:
-    """The steps from an estimate of I(Z; Z') to the VICReg loss, in nats. Made by :func:`decompose`."""
+    """The steps from an estimate of I(Z; Z') to the VICReg loss, in nats. Made by :func:`decompose`.
+
+    >>> from itssl.distributions.tasks import linear_gaussian_views
+    >>> z_a, z_b = linear_gaussian_views([0.9]).sample(500, np.random.default_rng(0))
+    >>> found = decompose(z_a, z_b, normalization="reference")
+    >>> print(f"{found.steps[0].value:.2f} {found.steps[-1].value:.2f}")
+    0.85 0.40
+    """
 
     steps: tuple[Step, ...]
     information: Estimate

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
 from itssl.arrays import (
     SampleError,
@@ -21,6 +21,7 @@ from itssl.arrays import (
 )
 from itssl.choices import ParameterError, require_known, require_nonnegative, require_positive
 from itssl.estimate import Estimate, format_with_error
+from itssl.evaluation.least_squares import LeastSquaresProbe, least_squares_probe
 from itssl.evaluation.probes import Labels
 from itssl.evaluation.rademacher import ReLUNetworks, probe_complexity, sampled_probe_complexity
 from itssl.markup import require_pandas, table
@@ -49,7 +50,13 @@ class Term(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class GeneralizationBound:
-    """The bound term by term, beside the measured error. Made by :func:`generalization_bound`."""
+    """The bound term by term, beside the measured error. Made by :func:`generalization_bound`.
+
+    >>> y = np.arange(60) % 3
+    >>> found = generalization_bound(np.eye(3)[y], y, np.eye(3)[y], np.eye(3)[y], y)
+    >>> len(found.terms), found.core.value <= found.total.value
+    (10, True)
+    """
 
     terms: tuple[Term, ...]
     """The summands, in the order of the theorem: three of the core, seven of Q."""
@@ -268,44 +275,12 @@ def generalization_bound(
     )  # fmt: skip
 
 
-@dataclass(frozen=True, kw_only=True)
-class LeastSquaresProbe:
-    """The map W to one-hot labels made by :func:`least_squares_probe`."""
-
-    weights: Float[np.ndarray, "K d"]
-    classes: Int[np.ndarray, " K"]
-    residual: float
-    """‖P Y‖_F = ‖Y − Z Wᵀ‖_F on its own rows."""
-    rank: int
-    """Of its rows Z."""
-
-    def errors(self, z: Samples, y: Int[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
-        """‖W f(x) − y‖ of each row."""
-        return np.linalg.norm(z @ self.weights.T - _one_hot(y, self.classes), axis=1)
-
-
-def least_squares_probe(z: Samples, y: Int[np.ndarray, " n"], classes: Int[np.ndarray, " K"]) -> LeastSquaresProbe:
-    """W = (Z⁺ Y)ᵀ: of all W that minimize ‖Y − Z Wᵀ‖_F for one-hot labels Y the one of least norm. No offset.
-
-    >>> least_squares_probe(np.array([[2.0], [0.0]]), np.array([0, 1]), np.array([0, 1])).weights.tolist()
-    [[0.5], [0.0]]
-    """
-    target = _one_hot(y, classes)
-    slopes, _, rank, _ = np.linalg.lstsq(z, target, rcond=None)
-    residual = float(np.linalg.norm(target - z @ slopes))
-    return LeastSquaresProbe(weights=slopes.T, classes=classes, residual=residual, rank=int(rank))
-
-
 def _measured(errors: Float[np.ndarray, " n"]) -> Term:
     mean, spread, how = math.nan, math.nan, "no test rows"
     if len(errors):
         mean, spread = float(errors.mean()), float(errors.std(ddof=1) / math.sqrt(len(errors)))
         how = f"mean over {len(errors)} test rows"
     return Term("measured error", "E‖W_S f(x) − y‖", mean, spread, "estimate", how)
-
-
-def _one_hot(y: np.ndarray, classes: np.ndarray) -> Float[np.ndarray, "n K"]:
-    return (y[:, None] == classes).astype(float)
 
 
 def _suprema(

@@ -20,6 +20,12 @@ class Term:
 
     ``meaning`` names what the term is or stands for, ``direction`` where its expectation on n rows lies relative to
     that: UPPER for a mean of squared sample covariances, UNKNOWN where it stands for no quantity.
+
+    >>> import numpy as np
+    >>> from itssl.objectives import vicreg_terms
+    >>> term = vicreg_terms(np.eye(3), np.eye(3), normalization="solo").terms["variance"]
+    >>> print(f"{term.value:.4f} {term.weight:g} {term.unit}")
+    0.8451 25 z
     """
 
     value: Any
@@ -34,6 +40,9 @@ class Bound:
     """``value`` (a scalar of the kind of the embeddings, ``unit``) bounds ``quantity`` in expectation.
 
     ``direction`` is LOWER or UPPER: the side of the quantity on which the expectation of the value lies.
+
+    >>> Bound(quantity="I(Z; Z')", direction=Bias.LOWER, value=1.5).unit
+    'nats'
     """
 
     quantity: str
@@ -144,7 +153,12 @@ class Objective:
 
 
 def minimize(function: Callable[..., ObjectiveTerms], *, weights: Weights | None = None, **options: Any) -> Objective:
-    """The objective that minimizes ``function(z_a, z_b, **options).total(weights)``; see :class:`Objective`."""
+    """The objective that minimizes ``function(z_a, z_b, **options).total(weights)``; see :class:`Objective`.
+
+    >>> from itssl.objectives import vicreg_terms
+    >>> minimize(vicreg_terms, normalization="solo", weights={"covariance": 0.0})
+    vicreg_terms(normalization='solo', weights={'covariance': 0.0})
+    """
     return Objective(function, options, weights)
 
 

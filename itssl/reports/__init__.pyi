@@ -1,5 +1,3 @@
-from .chain_figures import describe_chain as describe_chain
-from .chain_figures import describe_graph as describe_graph
 from .chain_figures import graph_figure as graph_figure
 from .chain_figures import waterfall_figure as waterfall_figure
 from .embeddings import render_embeddings as render_embeddings

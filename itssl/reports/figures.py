@@ -35,7 +35,12 @@ def family(verdict: Verdict) -> str:
 
 
 def families(verdicts: Iterable[Verdict]) -> dict[str, list[Verdict]]:
-    """Verdicts by family, in the order in which they come."""
+    """Verdicts by family, in the order in which they come.
+
+    >>> from itssl.claims.check import check
+    >>> {name: len(group) for name, group in families([check("C10"), check("C17")]).items()}
+    {'information bound': 1, 'vicreg surrogates': 1}
+    """
     groups: dict[str, list[Verdict]] = {}
     for v in verdicts:
         groups.setdefault(family(v), []).append(v)

@@ -53,7 +53,14 @@ def render_markdown(ledger: Ledger) -> str:
 
 
 def write_markdown(ledger: Ledger, path: str | Path) -> Path:
-    """Write :func:`render_markdown` to a file, making its folder; returns the path. Raises OSError as writing does."""
+    """Write :func:`render_markdown` to a file, making its folder; returns the path. Raises OSError as writing does.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> from itssl.claims.ledger import run
+    >>> with TemporaryDirectory() as folder:
+    ...     write_markdown(run([], progress=False), f"{folder}/report.md").name
+    'report.md'
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(render_markdown(ledger), encoding="utf-8")

@@ -50,12 +50,26 @@ def render_page(ledger: Ledger) -> str:
 
 
 def write_page(ledger: Ledger, path: str | Path) -> Path:
-    """Write :func:`render_page` to a file, making its folder; returns the path. Raises OSError as writing does."""
+    """Write :func:`render_page` to a file, making its folder; returns the path. Raises OSError as writing does.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> from itssl.claims.ledger import run
+    >>> with TemporaryDirectory() as folder:
+    ...     write_page(run([], progress=False), f"{folder}/index.html").name
+    'index.html'
+    """
     return write_text(path, render_page(ledger))
 
 
 def write_json(ledger: Ledger, path: str | Path) -> Path:
-    """Write ``ledger.to_json()`` to a file, making its folder; returns the path. Raises OSError as writing does."""
+    """Write ``ledger.to_json()`` to a file, making its folder; returns the path. Raises OSError as writing does.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> from itssl.claims.ledger import run
+    >>> with TemporaryDirectory() as folder:
+    ...     write_json(run([], progress=False), f"{folder}/report.json").name
+    'report.json'
+    """
     return write_text(path, ledger.to_json() + "\n")
 
 

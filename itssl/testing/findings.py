@@ -17,7 +17,15 @@ WORDS = {
 
 
 class ConformanceError(AssertionError):
-    """Checks that an estimator failed, all of them, each with lines that repeat it; ``report`` has the rest."""
+    """Checks that an estimator failed, all of them, each with lines that repeat it; ``report`` has the rest.
+
+    >>> from itssl.testing import check_entropy_estimator
+    >>> try:
+    ...     check_entropy_estimator(lambda x: 0.0, max_dim=1, only="scale")
+    ... except ConformanceError as error:
+    ...     print(error.report.summary)
+    estimator as entropy: 1 FAILED
+    """
 
     def __init__(self, report: "ConformanceReport") -> None:
         super().__init__(str(report))
@@ -87,7 +95,13 @@ class Finding:
 
 @dataclass(frozen=True, kw_only=True)
 class ConformanceReport:
-    """What all checks found about one estimator. Has no truth value: use ``.failures`` or ``.require()``."""
+    """What all checks found about one estimator. Has no truth value: use ``.failures`` or ``.require()``.
+
+    >>> import numpy as np
+    >>> from itssl.testing import check_entropy_estimator
+    >>> check_entropy_estimator(lambda x: float(np.log(np.ptp(x))), max_dim=1, only="scale", profile="dev").failures
+    ()
+    """
 
     estimator: str
     quantity: Quantity

@@ -10,7 +10,8 @@ import torch
 import itssl
 from itssl.arrays import SampleError, SampleTypeError
 from itssl.choices import ParameterError, UnknownNameError
-from itssl.evaluation.generalization import generalization_bound, least_squares_probe
+from itssl.evaluation.generalization import generalization_bound
+from itssl.evaluation.least_squares import least_squares_probe
 from itssl.evaluation.rademacher import ReLUNetworks
 
 EPS = np.finfo(float).eps
@@ -207,17 +208,6 @@ def test_drawn_signs_are_below_the_closed_form():
     assert again.total == drawn.total != other.total
 
 
-def test_probe_is_of_least_norm():
-    """Of all W with the same residual: what is added from the null space of Z only adds norm."""
-    parts, _ = sample(8, 9, 14)
-    z, y = parts[:2]
-    found = least_squares_probe(z, y, np.arange(3))
-    np.testing.assert_allclose(found.weights, (np.linalg.pinv(z) @ np.eye(3)[y]).T, atol=1e-10)
-    assert found.rank == 8
-    assert found.residual < 1e-10
-    np.testing.assert_allclose(found.weights, found.weights @ np.linalg.pinv(z) @ z, atol=1e-10)
-
-
 def test_kinds_of_arrays_agree_and_are_left_alone():
     parts, tests = sample(30, 60, 5)
     values = [*parts, *tests.values()]
@@ -226,6 +216,8 @@ def test_kinds_of_arrays_agree_and_are_left_alone():
         v.flags.writeable = False
     expected = generalization_bound(*values[:5], test_z=values[5], test_y=values[6])
     rows = [v.ndim == 2 for v in values]
+    probed = values[0], values[2]
+    rounding = np.finfo(float).eps * max(z.size * np.linalg.cond(z) for z in probed)  # of orders of summation
     kinds = (
         lambda v, row: torch.tensor(v, requires_grad=row),
         lambda v, row: pd.DataFrame(v) if row else pd.Series(v),
@@ -235,7 +227,7 @@ def test_kinds_of_arrays_agree_and_are_left_alone():
     for kind in kinds:
         given = [kind(v, row) for v, row in zip(values, rows, strict=True)]
         found = generalization_bound(*given[:5], test_z=given[5], test_y=given[6])
-        np.testing.assert_allclose([t.value for t in found.terms], [t.value for t in expected.terms], rtol=1e-10)
+        np.testing.assert_allclose([t.value for t in found.terms], [t.value for t in expected.terms], rtol=rounding)
 
 
 def refused(**changes):
