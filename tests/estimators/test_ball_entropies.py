@@ -16,6 +16,7 @@ from itssl.estimators.nearest_neighbors import ball_volumes, log_ball_volumes
 from itssl.estimators.neighbor_extrapolation import neighbor_entropies
 from itssl.estimators.truncated_neighbors import TruncatedKozachenkoLeonenko
 from itssl.estimators.weighted_neighbors import WeightedKozachenkoLeonenko
+from itssl.kernels.neighbors import Norm
 
 EPS = np.finfo(float).eps
 
@@ -46,7 +47,7 @@ def test_lists_give_what_a_search_in_each_block_gives(norm, count):
 def test_what_is_not_shared():
     """Few rows, the line and the plane, norms without a fast redo, lists that are long, and values alone."""
 
-    def shared(n, d, k=4, norm="euclidean"):
+    def shared(n: int, d: int, k: int = 4, norm: Norm = "euclidean") -> bool:
         return BallEntropies(np.zeros((n, d)), k, norm, ball_volumes(d, norm)).shared
 
     assert shared(1000, 3)

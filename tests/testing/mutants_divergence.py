@@ -70,7 +70,8 @@ def all_distances(x, y, k=K):
 
 
 def in_half_precision(x, y, k=K):
-    return neighbors(*(np.asarray(z).astype(np.float16) for z in (x, y)), k)
+    half_x, half_y = (np.asarray(z).astype(np.float16) for z in (x, y))
+    return neighbors(half_x, half_y, k)
 
 
 def in_bits(x, y, k=K):
