@@ -350,9 +350,8 @@ def labels(samples: Path) -> Path:
 @pytest.mark.parametrize(
     ("arguments", "classes"),
     [
-        ("--labels codes.npy", "01"), ("--labels codes.npz --labels-key words", ["cat", "dog"]),
-        ("--labels words.csv", ["cat", "dog"]), ("--labels headed.csv", ["cat", "dog"]),
-        ("--labels codes.npy --rows 100", "01"),
+        ("--labels codes.npz --labels-key words", ["cat", "dog"]), ("--labels words.csv", ["cat", "dog"]),
+        ("--labels headed.csv --rows 100", ["cat", "dog"]),
     ],
 )  # fmt: skip
 def test_estimate_with_labels_prints_a_report_and_writes_its_page(labels: Path, arguments: str, classes: Any) -> None:
