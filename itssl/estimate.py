@@ -84,6 +84,7 @@ class Estimate:
     ``bias`` is the side of the truth on which the *expectation* of ``value`` lies; ``standard_error`` is the
     spread of ``value`` around that expectation and does not include the bias. There is no arithmetic: errors of
     two estimates on one sample are correlated. ``interval_rule`` replaces Student's t where something better is known.
+    Raises ValueError for a negative standard error.
 
     >>> Estimate(value=1.4189, standard_error=0.0123, n=1000, bias=Bias.UNBIASED, method="GaussianPlugin()")
     1.419 ± 0.012 nats (GaussianPlugin(), n=1000)
@@ -116,7 +117,7 @@ class Estimate:
         self.__dict__.update(state, diagnostics=MappingProxyType(state["diagnostics"]))
 
     def in_bits(self) -> "Estimate":
-        """The same estimate in bits; information in nats is divided by log 2.
+        """The same estimate in bits; information in nats is divided by log 2. ValueError unless it is in nats.
 
         >>> Estimate(value=math.log(2), standard_error=0, n=1, bias=Bias.EXACT, method="coin").in_bits().value
         1.0
@@ -131,6 +132,7 @@ class Estimate:
 
         By ``interval_rule`` where the estimator gave one; else Student's t with the estimate's degrees of freedom
         (normal when they are infinite), which covers the truth only as far as ``bias`` is centered.
+        Raises ParameterError unless 0 < level < 1.
 
         >>> low, high = Estimate(value=0, standard_error=1, n=9, bias=Bias.UNBIASED, method="m").interval(0.95)
         >>> print(f"{low:.2f} {high:.2f}")

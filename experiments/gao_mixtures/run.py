@@ -127,6 +127,8 @@ def draw(rows: list[Cell]) -> Any:
         if question.printed:
             axes.axhline(question.printed, color="gray", linestyle=":", label="as printed")
         axes.set(xscale="log", xlabel="n", title=q)
+        axes.set_xticks(_sizes(rows), [str(n) for n in _sizes(rows)])
+        axes.minorticks_off()
     figure.axes[0].set_ylabel("I(X; Y) (nats)")
     figure.axes[2].legend(fontsize=8)
     return figure

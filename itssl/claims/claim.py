@@ -103,7 +103,10 @@ class Claim:
         return tuple(self._controls)
 
     def control(self, name: str, *, world: World | None = None) -> Callable[[SidesFunction], SidesFunction]:
-        """Register a wrong variant; it is run in ``world`` (where the claim is tight unless given)."""
+        """Register a wrong variant; it is run in ``world`` (where the claim is tight unless given).
+
+        Raises ParameterError for a name that is taken.
+        """
 
         def register(sides: SidesFunction) -> SidesFunction:
             if name in [c.name for c in self._controls]:
@@ -154,7 +157,7 @@ def claim(
 
     Give either ``margin`` (Monte Carlo) or ``tolerance``. ``tight_at`` is the world in which the statement is nearly an
     equality, where controls run by default (the first world unless given). ``formula`` is LaTeX; ``uses`` names the
-    claims from which this one is derived.
+    claims from which this one is derived. Raises ParameterError unless one of margin and tolerance is given.
 
     >>> @claim("X1", relation=Relation.AT_MOST, margin=0.01, worlds=(World(name="exponential", make=lambda: 1.0),),
     ...        reference=Reference(authors="Jensen", title="Sur les fonctions convexes", year=1906))
@@ -182,6 +185,8 @@ def claim(
 @cache
 def claims() -> Mapping[str, Claim]:
     """All claims of the package by identifier, collected from the modules of itssl.claims.
+
+    Raises ParameterError where two have one identifier.
 
     >>> "C17" in claims()
     True

@@ -42,7 +42,7 @@ class Relation(Enum):
 
 @dataclass(frozen=True)
 class MonteCarlo:
-    """The mean gap may miss the relation by ``margin`` (in the units of the sides).
+    """The mean gap may miss the relation by ``margin`` (in the units of the sides). ParameterError unless it is ≥ 0.
 
     >>> MonteCarlo(0.01)
     MonteCarlo(margin=0.01)
@@ -76,6 +76,7 @@ class Share:
 
     Its interval is the exact one of Clopper and Pearson over all replicates: where nothing happened in n draws, it may
     still happen in some log(1/α)/n of them, which the spread of the replicates, zero, would not say.
+    Raises ParameterError unless 0 ≤ hits ≤ draws and draws ≥ 1.
 
     >>> nothing = lambda i: Sides(left=Share(0, 4), right=0.05)
     >>> decide(nothing, Relation.AT_MOST, MonteCarlo(0.0), max_replicates=32).outcome     # of 128 draws
@@ -108,7 +109,7 @@ class Sides:
     measured: Mapping[str, float] = field(default_factory=dict)
 
     def values(self) -> tuple[np.ndarray, np.ndarray]:
-        """Left and right as vectors with one entry a part."""
+        """Left and right as vectors with one entry a part. ParameterError for unequal lengths."""
         left, right = (np.array([_value(v) for v in _parts(side)]) for side in (self.left, self.right))
         if not len(left) == len(right) == len(self.parts):
             raise ParameterError(

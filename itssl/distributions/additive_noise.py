@@ -53,7 +53,7 @@ def relations() -> tuple[str, ...]:
 def additive_noise_task(width: float, *, relation: str = "line") -> Task:
     r"""X uniform on [0, 1], Y = f(X) + U with U uniform on ±width/2 [1, 2].
 
-    I(X; Y) = h(Y) − log w. For the line Y has a trapezoidal density and exactly
+    I(X; Y) = h(Y) − log w in nats. For the line Y has a trapezoidal density and exactly
 
     .. math:: I = \tfrac w2 - \log w \quad (w \le 1), \qquad I = \frac1{2w} \quad (w \ge 1);
 
@@ -103,7 +103,8 @@ def additive_noise_task(width: float, *, relation: str = "line") -> Task:
 def additive_noise_task_with_information(nats: float) -> Task:
     """The line with the noise width that gives the information asked for: w/2 − log w = I, or w = 1/(2I).
 
-    With Lambert's W: w = −2 W₀(−e^{−I}/2) for I ≥ ½. Raises LawError unless 0 < nats < 700.
+    The inverse of :func:`additive_noise_task`, with Lambert's W: w = −2 W₀(−e^{−I}/2) for I ≥ ½. Raises LawError
+    unless 0 < nats < 700.
 
     >>> print(f"{additive_noise_task_with_information(5.0).mutual_information.value:.12f}")
     5.000000000000

@@ -44,7 +44,7 @@ def channel_task(
 def one_neuron_task(weight: float = 1.0, *, bias: float = 0.0, std: float = 0.1) -> Task:
     r"""X uniform on {−3, −1, 1, 3}, T = tanh(wX + b) + N(0, σ²): the channel of one noisy neuron [1].
 
-    I(X; T) = h(T) − ½ log(2πeσ²), at most log 4, with h(T) of a mixture of four Gaussians by quadrature. As w grows
+    I(X; T) = h(T) − ½ log(2πeσ²), at most log 4 nats, h(T) of a mixture of four Gaussians by quadrature. As w grows
     from 0 the information rises to log 4 when σ is small, and falls to log 2 at b = 0 once the neuron saturates
     and only the sign of X is left. Raises ParameterError unless std is positive.
 
@@ -83,7 +83,8 @@ def one_neuron_task(weight: float = 1.0, *, bias: float = 0.0, std: float = 0.1)
 def discrete_uniform_task(m: int) -> Task:
     """X uniform on {0, ..., m−1}, Y uniform on [X, X+2] given X: a discrete variable and a continuous one [1].
 
-    I = log m − (1 − 1/m) log 2, exact: inside, two values of X are equally likely given Y; at the ends, one.
+    I = log m − (1 − 1/m) log 2 nats, exact: inside, two values of X are equally likely given Y; at the ends, one.
+    Raises ParameterError for m < 1.
 
     References
     ----------

@@ -103,7 +103,7 @@ class Dirichlet:
 
 @dataclass(frozen=True, eq=False)
 class InvertedDirichlet:
-    """(G_1, ..., G_d)/G_0 on the positive orthant, independent G_i ~ Gamma(weights_i), weights_0 = ``last`` [1].
+    """(G_1, ..., G_d)/G_0 on the positive orthant of R^d, independent G_i ~ Gamma(weights_i), weights_0 = ``last`` [1].
 
     Density Π x_i^{a_i − 1}·(1 + Σx_i)^{−A}/B(a_0, ..., a_d) with A = Σ_{i=0}^d a_i, and
     h = log B(a) − Σ_{i=1}^d (a_i − 1)(ψ(a_i) − ψ(a_0)) + A(ψ(A) − ψ(a_0)). With weights 1 it is the multivariate
@@ -166,7 +166,7 @@ class InvertedDirichlet:
         return _information_of_blocks(self, block, "inverted Dirichlet")
 
     def kl_divergence(self, other: "InvertedDirichlet") -> Estimate:
-        """D(self‖other), that of the Dirichlet laws: X ↦ X/(1 + ΣX) maps one onto the other."""
+        """D(self‖other), that of the Dirichlet laws, in nats: X ↦ X/(1 + ΣX) maps one onto the other."""
         twins = (Dirichlet(law.weights, law.last) for law in (self, other))
         return next(twins).kl_divergence(next(twins))
 

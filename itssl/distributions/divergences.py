@@ -12,7 +12,12 @@ from itssl.estimate import Estimate
 def kl_divergence(p: Law | ManifoldLaw, q: Law | ManifoldLaw) -> Estimate:
     """D(P‖Q) in nats, exact: Gaussian, scalar, elliptical, Dirichlet and log-normal laws, von Mises–Fisher, products.
 
+    ∫ p log(p/q) [1], by the formulas in ``kl_divergence`` of the laws.
     Raises LawError when the two laws are of different kinds or no closed form is known.
+
+    References
+    ----------
+    [1] Cover & Thomas (2006). Elements of Information Theory, ch. 8.
 
     >>> from itssl.distributions.products import uniform_box
     >>> print(f"{kl_divergence(uniform_box([0, 0], [1, 1]), uniform_box([0, 0], [2, 3])).value:.4f}")  # log 6

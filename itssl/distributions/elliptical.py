@@ -150,7 +150,9 @@ class Elliptical:
 
 
 def uniform_ball(d: int, *, radius: float = 1.0, center: Float[np.ndarray, " d"] | None = None) -> Elliptical:
-    """The uniform law on a ball in R^d; h = log volume = log π^{d/2}r^d/Γ(d/2 + 1).
+    """The uniform law on a ball in R^d; h = log volume = log π^{d/2}r^d/Γ(d/2 + 1) nats.
+
+    Raises LawError unless d ≥ 1 and the radius is finite and > 0.
 
     >>> print(f"{uniform_ball(2).entropy.value:.4f}")  # log π
     1.1447
@@ -166,6 +168,9 @@ def pearson_ii(
 ) -> Elliptical:
     """Density ∝ (1 − r²)^exponent on the ellipsoid r < 1, r the Mahalanobis radius; exponent > −1.
 
+    ``shape`` is (d, d); r² ~ Beta(d/2, exponent + 1), entropy as in :class:`Elliptical`. Raises LawError for another
+    exponent, and as there.
+
     >>> print(f"{pearson_ii(np.eye(2), 0.0).entropy.value:.4f}")  # the uniform disk
     1.1447
     """
@@ -180,6 +185,9 @@ def power_exponential(
     shape: Float[np.ndarray, "d d"], power: float, *, location: Float[np.ndarray, " d"] | None = None
 ) -> Elliptical:
     """Density ∝ exp(−r^power), r the Mahalanobis radius: Gaussian for 2, heavier tails below, flatter above [1].
+
+    ``shape`` is (d, d); entropy as in :class:`Elliptical`. Raises LawError unless power is finite and > 0, and as
+    there.
 
     References
     ----------

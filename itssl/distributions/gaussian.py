@@ -28,7 +28,12 @@ class LawError(ValueError):
 class Gaussian:
     """The law N(mean, cov) on R^d with positive definite covariance.
 
+    Density |2πΣ|^{−½} exp(−½ (x−μ)ᵀΣ⁻¹(x−μ)), h = ½ log((2πe)^d |Σ|) nats [1]; ``mean`` has shape (d,), ``cov`` (d, d).
     Raises LawError when shapes disagree or cov is not symmetric positive definite.
+
+    References
+    ----------
+    [1] Cover & Thomas (2006). Elements of Information Theory, ch. 8.
 
     >>> Gaussian.standard(1).entropy
     1.41894 (exact) nats (Gaussian entropy)
@@ -61,7 +66,7 @@ class Gaussian:
 
     @cached_property
     def log_det(self) -> float:
-        """log |Σ| by Cholesky."""
+        """log |Σ| by Cholesky, in nats."""
         return float(2 * np.log(np.diagonal(self._factor)).sum())
 
     @property

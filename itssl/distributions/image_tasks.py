@@ -133,8 +133,9 @@ def binary_symmetric_images(flip: float, *, pictures: BitPictures | None = None)
 
 
 def binary_symmetric_images_with_information(nats: float, *, pictures: BitPictures | None = None) -> Task:
-    """Pictures whose flip probability (at most ½) gives the information asked for; at most (bits)·log 2.
+    """Pictures whose flip probability (at most ½) gives the information asked for; at most (bits)·log 2 nats.
 
+    The inverse of :func:`binary_symmetric_images`: k(log 2 − H_b(p)) = I solved for p.
     As flip is a float, the information is met to a relative 4e-16/√(nats/bits) only; what the task states is that of
     its own flip. Raises LawError beyond the most.
 

@@ -115,10 +115,15 @@ def expected_log_volume(law: Law, image: Map) -> Estimate:
 
 @dataclass(frozen=True, eq=False)
 class Image:
-    """The law of T(X) on R^d for X of a law on R^d and T injective: h(T(X)) = h(X) + E log|det J_T(X)|.
+    """The law of T(X) on R^d for X of a law on R^d and T injective: h(T(X)) = h(X) + E log|det J_T(X)| [1].
 
     Raises LawError when the dimensions do not fit or T adds dimensions (its image has no density then; see
     :class:`~itssl.distributions.manifolds.Embedded`).
+
+    References
+    ----------
+    [1] Dinh, Krueger & Bengio (2015). NICE: Non-linear Independent Components Estimation. ICLR workshop. (The change of
+        variables of a density.)
 
     >>> from itssl.distributions.gaussian import Gaussian
     >>> from itssl.distributions.maps import spiral_map

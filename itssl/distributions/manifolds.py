@@ -50,8 +50,14 @@ else:
 class Embedded:
     """The law of T(U) in R^{m+r}, U of a law on R^m and T an injective map that adds r ≥ 1 dimensions.
 
+    Hausdorff entropy −∫ p log p dℋ^m = h(U) + E ½ log det JᵀJ in nats, by the area formula [1]; J is T's Jacobian.
     ``mean_log_volume`` may hand over E ½ log det JᵀJ where it is known in closed form. Raises LawError when the
     dimensions do not fit or T adds none.
+
+    References
+    ----------
+    [1] Koliander, Pichler, Riegler & Hlawatsch (2016). Entropy and source coding for integer-dimensional singular
+        random variables. IEEE Trans. Inform. Theory 62(11).
 
     >>> line = Embedded(Gaussian.standard(1), affine(np.array([[3.0], [4.0]])))
     >>> print(f"{line.hausdorff_entropy.value:.4f}, {line.entropy.value}")  # ½ log 2πe + log 5
@@ -109,6 +115,7 @@ class Embedded:
 class UniformSphere:
     """The uniform law on the sphere of radius r around ``center`` in R^d; its Hausdorff entropy is the log of its area.
 
+    log 2π^{d/2}r^{d−1}/Γ(d/2) nats; the differential entropy is −∞ (see :class:`Embedded`).
     Raises LawError unless the center has d ≥ 2 finite numbers and radius > 0.
 
     >>> print(f"{UniformSphere(np.zeros(2), radius=2.0).hausdorff_entropy.value:.4f}")  # log 4π
@@ -157,7 +164,9 @@ class UniformSphere:
 
 
 def linear_image(law: Gaussian, matrix: Float[np.ndarray, "k d"]) -> Embedded:
-    """A Gaussian law on R^d in a d-dimensional subspace of R^k, k > d: h + ½ log det AᵀA, exact.
+    """A Gaussian law on R^d in a d-dimensional subspace of R^k, k > d: h + ½ log det AᵀA nats, exact.
+
+    ``matrix`` A has shape (k, d). Raises LawError as :func:`~itssl.distributions.maps.affine`.
 
     >>> print(f"{linear_image(Gaussian.standard(1), np.ones((4, 1))).hausdorff_entropy.value:.4f}")  # + log 2
     2.1121
@@ -166,7 +175,9 @@ def linear_image(law: Gaussian, matrix: Float[np.ndarray, "k d"]) -> Embedded:
 
 
 def flat_torus(radii: Float[np.ndarray, " m"] | list[float]) -> Embedded:
-    """The uniform law on a product of m circles in R^{2m}; Hausdorff entropy Σ log 2πr_i, exact.
+    """The uniform law on a product of m circles in R^{2m}; Hausdorff entropy Σ log 2πr_i nats, exact.
+
+    ``radii`` has shape (m,). Raises LawError unless all are finite and > 0.
 
     >>> print(f"{flat_torus([1.0, 1.0]).hausdorff_entropy.value:.4f}")  # 2 log 2π
     3.6758
@@ -197,6 +208,7 @@ def torus(major: float, minor: float) -> Embedded:
     """Uniform angles on the torus of revolution in R³ with radii major > minor > 0 (not uniform in area).
 
     Hausdorff entropy log 4π²r + log((R + √(R² − r²))/2), exact, by ∫ log(R + r cos v) dv/2π.
+    In nats. Raises LawError unless major > minor > 0.
 
     >>> print(f"{torus(2.0, 1.0).hausdorff_entropy.value:.4f}")
     4.2996
@@ -227,7 +239,7 @@ def swiss_roll_surface(*, height: float | None = None) -> Embedded:
     r"""The Swiss roll of a uniform law on [0, 1]: a curve in R²; with ``height``, a surface of that height in R³.
 
     Hausdorff entropy log 3π + (1/3π)∫ ½ log(1 + t²) dt over [3π/2, 9π/2] (+ log height), exact; the integral is
-    ½ t log(1 + t²) − t + arctan t.
+    ½ t log(1 + t²) − t + arctan t. In nats. Raises LawError unless height is None or finite and > 0.
 
     >>> print(f"{swiss_roll_surface().hausdorff_entropy.value:.4f}")
     4.4489
@@ -244,6 +256,8 @@ def swiss_roll_surface(*, height: float | None = None) -> Embedded:
 
 def pushforward_law(law: Law, image: Map) -> Image | Embedded:
     """The law of T(X): an :class:`Image` on R^d, or an :class:`Embedded` one where T adds dimensions.
+
+    Entropies h(X) + E ½ log det JᵀJ in nats; errors as in these classes.
 
     >>> from itssl.distributions.maps import elementwise
     >>> print(f"{pushforward_law(Gaussian.standard(1), elementwise('exp')).entropy.value:.6f}")

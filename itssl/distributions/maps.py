@@ -229,7 +229,7 @@ def elementwise(name: str) -> Map:
 
 
 def affine(matrix: Float[np.ndarray, "k d"], offset: Float[np.ndarray, " k"] | None = None) -> Map:
-    """x ↦ Ax + b with A of full column rank, k ≥ d; log volume change ½ log det AᵀA. LawError otherwise.
+    """x ↦ Ax + b with A of shape (k, d), full column rank, k ≥ d; log volume change ½ log det AᵀA. LawError otherwise.
 
     >>> print(f"{affine(np.diag([2.0, 3.0])).log_volume_change(np.zeros((1, 2)))[0]:.4f}")
     1.7918
@@ -261,7 +261,7 @@ def _log_gram_volume(matrix: Float[np.ndarray, "k d"]) -> float:
 def spiral_map(
     d: int, speed: float = 1.0, plane: tuple[int, int] = (0, 1), *, generator: Float[np.ndarray, "d d"] | None = None
 ) -> Map:
-    """:func:`spiral` with its inverse; keeps every volume.
+    """:func:`spiral` of rows (n, d), x ↦ exp(speed·‖x‖²·A)x with its inverse; keeps every volume.
 
     >>> turn = spiral_map(3, 0.7)
     >>> np.allclose(turn.inverse(turn(np.ones((1, 3)))), 1)
@@ -307,7 +307,7 @@ def additive_coupling(d: int, shift: Callable[[Samples], Samples], *, kept: int 
 def leaky_relu_layer(
     matrix: Float[np.ndarray, "d d"], offset: Float[np.ndarray, " d"] | None = None, *, slope: float = 0.1
 ) -> Map:
-    """x ↦ leaky_relu(Ax + b), A square and invertible: continuous, piecewise affine, injective.
+    """x ↦ leaky_relu(Ax + b), A of shape (d, d) and invertible: continuous, piecewise affine, injective.
 
     Log volume change log|det A| + (number of negative pre-activations)·log slope, constant on each region.
     Raises LawError when A is singular or slope ≤ 0 (then it would not be injective).

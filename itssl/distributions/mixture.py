@@ -18,10 +18,14 @@ _REACH = 9.0  # standard deviations of the quadrature; N(0, 1) has mass 2e-19 be
 
 @dataclass(frozen=True, eq=False)
 class GaussianMixture:
-    """Σ_c w_c N(μ_c, Σ_c) on R^d.
+    """Σ_c w_c N(μ_c, Σ_c) on R^d [1]; weights of shape (m,), means (m, d), covs (m, d, d).
 
     ``entropy`` is by quadrature for d ≤ 2 and by Monte Carlo (with a fixed seed) above; both carry their error.
     Raises LawError when the weights are not a probability vector, shapes disagree or a covariance is singular.
+
+    References
+    ----------
+    [1] McLachlan & Peel (2000). Finite Mixture Models. Wiley.
 
     >>> mixture = GaussianMixture.isotropic(np.array([[-5.0], [5.0]]), 1.0)
     >>> print(f"{mixture.entropy.value:.4f}")

@@ -28,7 +28,7 @@ def marginal(mixture: GaussianMixture, indices: range) -> GaussianMixture:
 def mixture_task(mixture: GaussianMixture, d_x: int, *, name: str | None = None, n: int = 2**17) -> Task:
     """The first d_x coordinates of a Gaussian mixture against the others [1].
 
-    The mutual information is the mean pointwise information of n draws, with its standard error, made when it is
+    The mutual information E log p(x, y)/(p(x)p(y)) in nats is a mean over n draws, with its standard error, made when
     first read; in two or three dimensions :func:`information_by_quadrature` takes its place unless the components
     differ so much in width that the grid would be large. One component gives the Gaussian closed form.
     Raises LawError unless 1 ≤ d_x < dim.

@@ -16,6 +16,8 @@ from itssl.estimate import Estimate
 class MultivariateLogNormal:
     """X = exp(G) elementwise, G ~ N(μ, Σ): h(X) = h(G) + Σ_i μ_i; informations and divergences are those of G.
 
+    On R^d, in nats; a change of variables as in :class:`~itssl.distributions.images.Image`, log|det J| = Σ G_i.
+
     >>> print(f"{MultivariateLogNormal(Gaussian(np.array([1.0]), np.eye(1))).entropy.value:.4f}")
     2.4189
     """
@@ -46,11 +48,11 @@ class MultivariateLogNormal:
         return MultivariateLogNormal(self.logarithm.marginal(indices))
 
     def mutual_information(self, block: Sequence[int]) -> Estimate:
-        """I between the coordinates in ``block`` and the others: that of the Gaussian vector."""
+        """I between the coordinates in ``block`` and the others: that of the Gaussian vector, in nats."""
         return self.logarithm.mutual_information(block)
 
     def kl_divergence(self, other: "MultivariateLogNormal") -> Estimate:
-        """D(self‖other): that of the Gaussian vectors."""
+        """D(self‖other): that of the Gaussian vectors, in nats."""
         return kl_divergence(self.logarithm, other.logarithm)
 
     def __repr__(self) -> str:

@@ -18,9 +18,10 @@ def prototype_pairs(
 ) -> Task:
     """Two noisy copies of one of N prototypes: X, X' | T=n independent N(x*_n, σ²I), T uniform [1].
 
-    I(X; X') ≤ H(T) = log N, nearly reached once the prototypes are far apart compared with σ. The joint law is a
+    I(X; X') ≤ H(T) = log N nats, nearly reached once the prototypes are far apart compared with σ. The joint law is a
     Gaussian mixture: I is by quadrature on the line (d = 1) and by Monte Carlo (n draws) above; see
-    :func:`~itssl.distributions.mixture_tasks.mixture_task`.
+    :func:`~itssl.distributions.mixture_tasks.mixture_task`. Raises LawError unless prototypes have shape (N, d),
+    ParameterError unless std > 0.
 
     References
     ----------
@@ -55,8 +56,9 @@ def shared_content_pairs(
     r"""Views X = f(S, N), X' = f(S', N'): shared content, private style, one injective map f for both [1].
 
     (S_i, S'_i) are standard normal pairs of correlation ρ_i, the ``nuisance`` coordinates N, N' standard normal and
-    independent of everything. As f is injective, I(X; X') = I(S; S') = −½ Σ log(1 − ρ_i²), exact, in
-    whatever dimension f ends. Latent rows are (S, N). Raises LawError unless every |ρ_i| < 1.
+    independent of everything. As f is injective, I(X; X') = I(S; S') = −½ Σ log(1 − ρ_i²) nats, exact, in
+    whatever dimension f ends. Latent rows are (S, N). Raises LawError unless every |ρ_i| < 1,
+    ParameterError for nuisance < 0.
 
     References
     ----------

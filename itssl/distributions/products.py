@@ -61,6 +61,12 @@ def short_repr(law: Law) -> str:
 class Product:
     """Independent laws side by side: (X_1, ..., X_m) on R^{d_1 + ... + d_m}. Raises LawError without any law.
 
+    p(x) = Π p_i(x_i), therefore h = Σ h(X_i) and D = Σ D_i in nats [1].
+
+    References
+    ----------
+    [1] Cover & Thomas (2006). Elements of Information Theory, ch. 8.
+
     >>> from itssl.distributions.scalar_families import exponential
     >>> Product((exponential(), exponential(width=2.0))).entropy
     2.69315 (exact) nats (entropy of a product)
@@ -141,7 +147,9 @@ def _answer(law: Law, question: str, part: list[int]) -> Any:
 
 
 def uniform_box(low: Float[np.ndarray, " d"] | list[float], high: Float[np.ndarray, " d"] | list[float]) -> Product:
-    """The uniform law on Π [low_i, high_i]; h = Σ log(high_i − low_i). LawError unless low < high throughout.
+    """The uniform law on Π [low_i, high_i]; h = Σ log(high_i − low_i) nats. Both ends have shape (d,).
+
+    Raises LawError unless low < high throughout.
 
     >>> uniform_box([0.0, 0.0], [2.0, 0.5]).entropy.value
     0.0

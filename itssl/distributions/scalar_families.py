@@ -38,6 +38,13 @@ _FAMILIES: dict[str, "ScalarFamily"] = {}
 class ScalarLaw:
     """A law of one real variable from a named family; made by calling the family.
 
+    X = location + width·X₀ with X₀ of the family's standard form, h(X) = h(X₀) + log width nats [1, 2].
+
+    References
+    ----------
+    [1] Lazo & Rathie (1978). On the entropy of continuous probability distributions. IEEE Trans. Inf. Theory 24(1).
+    [2] Cover & Thomas (2006). Elements of Information Theory, table 17.1.
+
     >>> laplace(width=2.0).entropy
     2.38629 (exact) nats (laplace entropy)
     """
@@ -68,7 +75,7 @@ class ScalarLaw:
         return (self.location + self.width * self.form.sample(n, rng))[:, None]
 
     def log_density(self, x: Samples) -> Float[np.ndarray, " n"]:
-        """log f((x − location)/width) − log width for each row of x; −inf outside the support."""
+        """log f((x − location)/width) − log width for rows x; −inf outside the support. LawError unless x is (n, 1)."""
         if x.shape[1] != 1:
             raise LawError(f"x: expected shape (n, 1), got {x.shape}; {self.family} is a law of one variable")
         return self.form.log_density((x[:, 0] - self.location) / self.width) - np.log(self.width)

@@ -20,7 +20,7 @@ _LARGE_DF = 300.0  # above, the closed form cancels and its asymptotic series is
 
 @dataclass(frozen=True, eq=False)
 class MultivariateStudent:
-    r"""The law of μ + G √(ν/W) with G ~ N(0, Ω) and W ~ χ²_ν independent [1].
+    r"""The law of μ + G √(ν/W) with G ~ N(0, Ω) and W ~ χ²_ν independent, on R^d [1].
 
     ``dispersion`` Ω is the covariance times (ν−2)/ν where that exists (ν > 2). Density
 
@@ -128,8 +128,8 @@ def student_task(dispersion: Float[np.ndarray, "d d"], d_x: int, df: float, *, n
 
     .. math:: I = \tfrac12\log\frac{|\Omega_x||\Omega_y|}{|\Omega|} + c(\nu, d_x, d_y),
 
-    the Gaussian term plus :func:`student_correction`; exact. Positive even for Ω = I, where X and Y are
-    uncorrelated. Raises LawError unless 1 ≤ d_x < d and Ω is positive definite.
+    the Gaussian term plus c as in :func:`student_correction`, in nats; exact. Positive even for Ω = I, where X and Y
+    are uncorrelated. Ω has shape (d, d). Raises LawError unless 1 ≤ d_x < d and Ω is positive definite.
 
     >>> student_task(np.eye(2), 1, 1.0)
     Task('Student, 1 × 1, df=1', 1 × 1: 0.224171 (exact) nats)
@@ -147,6 +147,7 @@ def student_task(dispersion: Float[np.ndarray, "d d"], d_x: int, df: float, *, n
 def student_task_with_information(nats: float, d_x: int, d_y: int) -> Task:
     """Uncorrelated Student variables (identity dispersion) whose degrees of freedom give the information asked for.
 
+    The inverse of :func:`student_task` at Ω = I: c(ν, d_x, d_y) = I as in :func:`student_correction`, solved for ν.
     Raises LawError unless 0 < nats ≤ the information at df = 0.1, below which float64 cannot hold the draws.
 
     >>> print(f"{student_task_with_information(0.5, 2, 3).mutual_information.value:.9f}")

@@ -212,7 +212,7 @@ def linear_gaussian_views(
     r"""Two exchangeable Gaussian views with given canonical correlations ρ_1..ρ_d.
 
     X = M U, X' = M U' with (U_i, U'_i) standard normal pairs of correlation ρ_i, independent over i, and M an
-    invertible ``mixing`` (identity unless given). Mutual information −½ Σ log(1 − ρ_i²), exact for every M [1].
+    invertible ``mixing`` of shape (d, d) (identity unless given). I = −½ Σ log(1 − ρ_i²) nats, exact for every M [1].
     Raises LawError unless every |ρ_i| < 1.
 
     References
@@ -239,6 +239,7 @@ def linear_gaussian_views(
 def gaussian_task_with_information(nats: float, d: int) -> Task:
     """Linear-Gaussian views in d dimensions of equal correlation, built from their mutual information.
 
+    The inverse of :func:`linear_gaussian_views`: ρ² = 1 − e^{−2I/d}.
     Beyond 12 nats a dimension the correlation differs from 1 by less than 2e-11, and its rounding would change the
     information by more than 1e-6 nats: LawError, as for negative or infinite ``nats`` and d < 1.
 

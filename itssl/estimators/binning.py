@@ -25,7 +25,7 @@ class Binning:
     Ĥ(x) + Ĥ(y) − Ĥ(x, y) with the same corrections. Coarse bins blur the law (information too low, entropy too high),
     fine ones count rows (Ĥ → log n, information → log n): always look at :func:`bin_width_sweep`. For a deterministic
     network I(X; binned f(X)) is H(binned f(X)), a statement about the bins [2]. Binned entropy is not invariant under
-    rotations.
+    rotations. Raises ParameterError for fewer than two bins.
 
     References
     ----------
@@ -152,7 +152,7 @@ class BinWidthSweep:
         return min(values), max(values)
 
     def to_pandas(self) -> Any:
-        """One row per number of bins: value, standard_error, occupied_cells. Needs pandas."""
+        """One row per number of bins: value, standard_error, occupied_cells. ImportError without pandas."""
         pandas = require_pandas()
         columns = {
             "value": [e.value for e in self.estimates],
@@ -179,9 +179,9 @@ class BinWidthSweep:
 def bin_width_sweep(
     x: SamplesLike, y: SamplesLike | None = None, *, bins: Sequence[int] | int = (4, 8, 16, 32, 64, 128)
 ) -> BinWidthSweep:
-    """The binned entropy of x, or information of x and y, at each number of bins.
+    """The binned entropy of x, shape (n, d), or information of x and y, in nats at each number of bins.
 
-    Raises ParameterError for an empty list, else as :class:`Binning`.
+    Raises ParameterError for an empty list, else as :class:`Binning` and its methods.
 
     >>> rng = np.random.default_rng(0)
     >>> bin_width_sweep(rng.normal(size=500), rng.normal(size=500), bins=(4, 16, 64))  # truth: 0

@@ -56,6 +56,7 @@ class Recommendation:
 def choose(x: SamplesLike, y: SamplesLike = None, *, report: TrustReport | None = None) -> Recommendation:
     """An estimator of h(X), or with y of I(X; Y), that suits the samples; None where any number would mislead.
 
+    x and y have shapes (n, d_x) and (n, d_y).
     Follows :func:`~itssl.estimators.trust.diagnose`: no density, no differential entropy; a noiseless relation, no
     finite information; atoms and labels, estimators made for them. Where Gaussianity (Mardia's tests, for
     information of the pairs or of their normal scores) is not rejected, log-determinants; else nearest neighbors

@@ -36,7 +36,7 @@ class FrenzelPompe:
     on the data, and falls as Z gets more columns, for then few rows share a neighborhood of z. Values near it
     carry the warning ``ceiling``. The bias has no fixed direction; dependence is underestimated as Z gets more columns
     (0.20 and 0.16 of 0.22 nats with 3 and 6, n = 1000). ``standardize`` divides each column by its standard deviation.
-    No clipping at zero, no jitter.
+    No clipping at zero, no jitter. Raises ParameterError for k < 1, UnknownNameError for other options.
 
     References
     ----------

@@ -15,13 +15,14 @@ from itssl.kernels.neighbors import NORMS, Norm, neighbors, power_of_two
 def neighbor_entropy(z: Float[Any, "n d"], *, k: int = 4, metric: Norm = "euclidean") -> Float[Any, ""]:
     r"""ψ(n) − ψ(k) + log c_d + (d/n) Σ log ρ_i in nats, for numpy arrays or torch tensors; keeps gradients.
 
-    ρ_i is the distance of row i to its k-th nearest other row; the value is that of
+    ρ_i is the distance of row i of z, shape (n, d), to its k-th nearest other row; the value is that of
     :class:`~itssl.estimators.nearest_neighbors.KozachenkoLeonenko` [1], with its bias, and has no error bar. The k-th
     neighbor stays the same under small moves of z unless two rows are equally far, so the gradient, that of log ρ_i
     with the neighbors held, is exact almost everywhere; at ties it is one of the one-sided ones. A row with k copies
     makes the value −inf, with zero gradient: there is no direction of ascent to give.
 
-    Raises SampleError for n ≤ k and inadmissible z, ParameterError for k < 1 and an unknown metric.
+    Raises SampleError for n ≤ k and inadmissible z, ParameterError for k < 1 and p < 1, UnknownNameError for
+    another metric.
 
     References
     ----------

@@ -60,7 +60,7 @@ def subsampling_standard_error(
     smallest_block: int,
     partitions: int = PARTITIONS,
 ) -> tuple[float, float]:
-    """The first two numbers of :func:`subsamples`.
+    """The first two numbers of :func:`subsamples`: standard error and degrees of freedom; ``order`` of shape (n,).
 
     >>> x = np.random.default_rng(0).normal(size=1000)
     >>> error, freedom = subsampling_standard_error(lambda rows: x[rows].mean(), np.arange(1000), smallest_block=2)

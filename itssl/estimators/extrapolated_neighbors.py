@@ -35,6 +35,7 @@ class ExtrapolatedKozachenkoLeonenko:
     exponential). ``whiten`` applies the linear map to unit sample covariance first and adds its log-determinant.
     The bias that is left has no fixed direction. The interval is the hull of Student's t intervals of this
     value and the extrapolations for smooth densities and for edges (:mod:`itssl.estimators.neighbor_extrapolation`).
+    Raises ParameterError unless 1 ≤ order < k, UnknownNameError for other options.
 
     References
     ----------

@@ -44,6 +44,8 @@ class FittedMixture:
     spiral in 3 + 3 dimensions (n = 1000, 0.5 nats too low) always, on a half-cube (0.1 too low) in 7 samples of 10.
     Measured on mixtures of 2 to 3 components, d = 1 … 3, n = 500 … 4000: experiments/coverage.
 
+    Raises ParameterError and UnknownNameError as :func:`fit_mixture`.
+
     References
     ----------
     [1] McLachlan & Peel (2000). Finite Mixture Models. Wiley.

@@ -88,6 +88,7 @@ class GaussianCopula:
     def conditional_mutual_information(self, x: SamplesLike, y: SamplesLike, z: SamplesLike, /) -> Estimate:
         """I(X; Y | Z) of rows drawn together, n > d_x + d_y + d_z, in nats; no direction.
 
+        x, y and z have shapes (n, d_x), (n, d_y), (n, d_z).
         Ranks keep what z explains of x and y only roughly: where x and y share much with z beside a strong tie of their
         own, the value falls short by more than its error (Gaussian x + z, y − z given z, with ρ = 0.9 between x and y:
         −0.24, −0.10, −0.03 nats of 0.83 at n = 50, 200, 1000; with ρ = 0.5: −0.03, −0.01, −0.003 of 0.14).

@@ -64,14 +64,16 @@ class GaussianPlugin:
     ``.interval()`` uses no Student's t: for entropy it has exact quantiles, else it inverts a test (see
     :mod:`itssl.estimators.gaussian_intervals`). Neither values nor intervals are clamped at zero.
 
-    ``shrinkage="ledoit_wolf"`` or ``"oas"`` pulls the *correlations* towards zero, (1−a)R̂ + aI, with the intensity a of
-    scikit-learn on standardized columns (so units do not matter). Then n ≤ d is allowed, with the warning
-    ``small_sample_for_dimension``; the bias has no closed form and is **not** taken off: what it would be if
-    the shrunk Gaussian were the truth is simulated and reported as ``estimated_bias_nats``, with the warning
-    ``shrinkage_bias`` above two standard errors; the standard error is simulated too.
+    ``shrinkage="ledoit_wolf"`` or ``"oas"`` pulls the *correlations* towards zero, (1−a)R̂ + aI, with the intensity a
+    of scikit-learn on standardized columns (so units do not matter). Then n ≤ d is allowed, with the warning
+    ``small_sample_for_dimension``; the bias has no closed form and is **not** taken off: what it would be if the shrunk
+    Gaussian were the truth is simulated and reported as ``estimated_bias_nats``, with the warning ``shrinkage_bias``
+    above two standard errors; the standard error is simulated too.
 
     All answers but the entropy, which is an upper bound for any law, carry the warning ``not_gaussian`` where Mardia's
     tests reject that the rows are Gaussian.
+
+    Raises UnknownNameError for another shrinkage.
 
     References
     ----------
@@ -128,14 +130,14 @@ class GaussianPlugin:
     def mutual_information(self, x: SamplesLike, y: SamplesLike, /) -> Estimate:
         r"""−½ Σ log(1−ρ̂_i²) without its bias, in nats; ρ̂ are the sample canonical correlations.
 
-        The bias ½[b(d_x)+b(d_y)−b(d_x+d_y)], with b that of a log-determinant, is exact for Gaussian draws. So is the
-        variance as a function of the true correlations (see :func:`itssl.estimators.wishart.dependent_blocks`), which
-        are estimated without their bias, but not below zero; hence on independent data with few dimensions the
-        standard error is too large on average (a statistic that is never negative cannot be unbiased there),
-        though right in most samples. The interval does not use it, and is exact for d_x = 1 or d_y = 1.
-        Each block may be rank-deficient (then its support is used, with a warning); if one is a linear function of
-        the other the value is inf with the warning ``deterministic``.
-        Raises SampleError for n ≤ d_x + d_y, constant columns and inadmissible samples.
+        x and y have shapes (n, d_x) and (n, d_y). The bias ½[b(d_x)+b(d_y)−b(d_x+d_y)], with b that of a
+        log-determinant, is exact for Gaussian draws. So is the variance as a function of the true correlations (see
+        :func:`itssl.estimators.wishart.dependent_blocks`), which are estimated without their bias, but not below zero;
+        hence on independent data with few dimensions the standard error is too large on average (a statistic that is
+        never negative cannot be unbiased there), though right in most samples. The interval does not use it, and is
+        exact for d_x = 1 or d_y = 1. Each block may be rank-deficient (then its support is used, with a warning); if
+        one is a linear function of the other the value is inf with the warning ``deterministic``. Raises SampleError
+        for n ≤ d_x + d_y, constant columns and inadmissible samples.
 
         >>> rng = np.random.default_rng(0)
         >>> x, y = rng.normal(size=(200, 64)), rng.normal(size=(200, 64))

@@ -40,7 +40,7 @@ class HausdorffEntropy:
     its 95 % interval round to the same integer, and refuses otherwise; the standard error then takes m as known.
     The bias has no fixed direction; curvature adds to its terms n^{−2/m}, edges of the manifold add n^{−1/m}. The
     interval is the hull of Student's t intervals of this value and two extrapolations
-    (:mod:`itssl.estimators.neighbor_extrapolation`).
+    (:mod:`itssl.estimators.neighbor_extrapolation`). Raises ParameterError for k or dimension < 1.
 
     References
     ----------

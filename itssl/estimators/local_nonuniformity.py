@@ -33,10 +33,10 @@ def log_box_ratio(
 ) -> Float[np.ndarray, " m"]:
     r"""log(V̄/V) of m neighborhoods: the volume of the box along principal axes over that of the box along coordinates.
 
-    ``offsets`` are neighbor minus center. V = Π_j 2 max|Δ_j| over the coordinates j; V̄ the same over the right singular
-    vectors of the offsets (principal axes about the center, not about the mean) [1]. Extents along principal
-    axes up to ``rounding`` count as 0 and give −inf. Where the box is as thin along a coordinate (copies, or units
-    that differ by more than a float holds) the answer is 0.
+    ``offsets`` are neighbor minus center. V = Π_j 2 max|Δ_j| over the coordinates j; V̄ the same over the right
+    singular vectors of the offsets (principal axes about the center, not about the mean) [1]. Extents along principal
+    axes up to ``rounding`` count as 0 and give −inf. Where the box is as thin along a coordinate (copies, or units that
+    differ by more than a float holds) the answer is 0.
 
     References
     ----------
@@ -109,6 +109,8 @@ class LNC:
     neighborhoods are about as wide as the noise it corrects too few of them: y = x + uniform noise of width 1e-3,
     n = 5000, k = 5 gives 8 % too little. alpha=0.65 stays within 5 % there and at all widths from 1e-1 to 1e-5 (n from
     1000 to 5000), and pays with +0.07 to +0.10 nats on independent data. α → 0 gives KSG.
+
+    Raises ParameterError for k < 3 and an alpha outside (0, 1], UnknownNameError for other names.
 
     References
     ----------

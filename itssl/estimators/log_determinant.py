@@ -33,11 +33,11 @@ Rows: TypeAlias = Int[np.ndarray, " m"] | slice
 def logdet_entropy(z: Float[Any, "n d"], *, ridge: float = 0.0) -> Float[Any, ""]:
     r"""½ log((2πe)^d |Ĉ + ridge·I|) in nats, for numpy arrays or torch tensors; keeps gradients.
 
-    Ĉ is the unbiased covariance. Without ridge this is the entropy of the Gaussian with the sample's covariance: at the
-    population covariance an upper bound of h(Z); on n draws it lies below that by half the log-determinant's bias (see
-    ``gaussian_plugin.log_determinant_bias``), and is −inf, with zero gradient, for n ≤ d or
-    dependent columns. With ``ridge`` = 1/β it is the LogDet
-    entropy [1], the Gaussian bound for Z + N(0, I/β); values at different ridges are not comparable.
+    Ĉ is the unbiased covariance of z, shape (n, d). Without ridge this is the entropy of the Gaussian with the sample's
+    covariance: at the population covariance an upper bound of h(Z); on n draws it lies below that by half the
+    log-determinant's bias (see ``gaussian_plugin.log_determinant_bias``), and is −inf, with zero gradient, for n ≤ d or
+    dependent columns. With ``ridge`` = 1/β it is the LogDet entropy [1], the Gaussian bound for Z + N(0, I/β); values
+    at different ridges are not comparable.
 
     Raises SampleError for inadmissible z, ParameterError for a negative ridge.
 
@@ -93,7 +93,7 @@ class LogDet:
     h(aX) = h(X) + d log|a| and rotation invariance hold. With A = Ĉ/s² the published quantity ½ log|I + βA| is in the
     diagnostics ("logdet_nats"); it bounds I(X; X + noise), is no entropy, and values at different
     β are not comparable. Noise makes the answers finite for n ≤ d and for deterministic relations; they then say more
-    about β than about the law.
+    about β than about the law. Raises ParameterError unless β > 0.
 
     References
     ----------
@@ -146,6 +146,7 @@ class LogDet:
     def mutual_information(self, x: SamplesLike, y: SamplesLike, /) -> Estimate:
         r"""½ log|I + βA_x| + ½ log|I + βA_y| − ½ log|I + βA| in nats, each block in units of its own s.
 
+        x and y have shapes (n, d_x) and (n, d_y).
         The information of the *noisy* Gaussian with these covariances, I(X + N_x; Y + N_y): below that of the Gaussian
         without noise, and of no direction for other laws. Never infinite, hence the warning ``deterministic`` where
         the truth is. Standard error by the jackknife. Raises SampleError as :meth:`entropy`.
@@ -212,10 +213,15 @@ def _pair_warnings(x: Samples, y: Samples) -> tuple[EstimateWarning, ...]:
 
 
 def logdet_capacity(z: Float[Any, "n d"], *, beta: float) -> Float[Any, ""]:
-    """½ log|I + βĈ| in nats, the LogDet quantity as published, numpy or torch with gradients.
+    """½ log|I + βĈ| in nats for z (n, d), the LogDet quantity as published [1], numpy or torch with gradients.
 
     Equals ``logdet_entropy(z, ridge=1/beta)`` − (d/2) log(2πe/β): the largest information that Z + N(0, I/β) can carry
     about a Z of this covariance. Raises SampleError for inadmissible z, ParameterError unless β > 0.
+
+    References
+    ----------
+    [1] Zhouyin & Liu (2021). Understanding neural networks with logarithm determinant entropy estimator.
+        arXiv:2105.03705.
 
     >>> print(f"{logdet_capacity(np.array([[-1.0], [0.0], [1.0]]), beta=3.0):.4f}")
     0.6931

@@ -49,6 +49,7 @@ class MatrixRenyi:
     like.
 
     α = 2 needs no eigenvalues: O(n²) time and O(n·d) memory. Any other α takes the eigenvalues of an n×n matrix.
+    Raises ParameterError unless α and the bandwidth are finite and > 0.
 
     References
     ----------
@@ -123,8 +124,9 @@ class MatrixRenyi:
 def matrix_renyi_entropy(gram: Float[Any, "n n"], *, alpha: float) -> Float[Any, ""]:
     r"""log Σ λ_i^α / (1 − α) for the eigenvalues λ of K / tr K; −Σ λ log λ for α = 1. Numpy or torch, with gradients.
 
-    ``gram`` is a positive semidefinite kernel matrix. In nats, between 0 and log n; not Shannon entropy of the data.
-    Raises ParameterError unless α > 0, SampleError unless the matrix is square, finite and of positive trace.
+    ``gram`` is a positive semidefinite kernel matrix (n, n), see :class:`MatrixRenyi`. In nats, between 0 and log n;
+    not Shannon entropy of the data. Raises ParameterError unless α > 0, SampleError unless the matrix is square, finite
+    and of positive trace.
 
     >>> print(f"{matrix_renyi_entropy(np.eye(4), alpha=1.0):.4f} {np.log(4):.4f}")
     1.3863 1.3863
@@ -150,6 +152,14 @@ def matrix_renyi_entropy(gram: Float[Any, "n n"], *, alpha: float) -> Float[Any,
 
 def gaussian_gram(z: Float[Any, "n d"], *, bandwidth: float) -> Float[Any, "n n"]:
     """K_ij = exp(−‖z_i − z_j‖²/(2 bandwidth²)), numpy or torch; holds all n² entries, so for batches.
+
+    z has shape (n, d), the answer (n, n) [1]. Raises SampleError for inadmissible z, ParameterError unless
+    bandwidth > 0.
+
+    References
+    ----------
+    [1] Sanchez Giraldo, Rao & Principe (2015). Measures of entropy from data using infinitely divisible kernels.
+        IEEE Trans. Information Theory 61(1).
 
     >>> gaussian_gram(np.array([[0.0], [1.0]]), bandwidth=1.0).round(4)
     array([[1.    , 0.6065],

@@ -65,10 +65,14 @@ def estimator(method: Any, quantity: str, **options: Any) -> Any:
 
 
 def entropy(x: SamplesLike, *, method: Any = "kozachenko_leonenko", **options: Any) -> Estimate:
-    """Differential entropy of the rows of x in nats, with its error, bias direction and warnings.
+    """Differential entropy h(X) = −∫ p log p [1] in nats of rows x, shape (n, d), with error, bias and warnings.
 
     ``method`` is a name (see :func:`methods`; ``options`` go to its configuration) or an estimator object.
     Raises as the estimator does, and UnknownNameError / ParameterError for an unknown method or option.
+
+    References
+    ----------
+    [1] Cover & Thomas (2006). Elements of Information Theory, ch. 8. (Of the quantity; the answer has the method's.)
 
     >>> import numpy as np
     >>> entropy(np.random.default_rng(0).normal(size=1000), method="gaussian_plugin")
@@ -78,10 +82,14 @@ def entropy(x: SamplesLike, *, method: Any = "kozachenko_leonenko", **options: A
 
 
 def mutual_information(x: SamplesLike, y: SamplesLike, *, method: Any = "ksg", **options: Any) -> Estimate:
-    """Mutual information of paired rows of x and y in nats, with its error, bias direction and warnings.
+    """I(X; Y) = D(P_XY‖P_X ⊗ P_Y) [1] in nats of paired rows x (n, d_x) and y (n, d_y), with error, bias and warnings.
 
     ``method`` is a name (see :func:`methods`; ``options`` go to its configuration) or an estimator object.
     Raises as the estimator does, and UnknownNameError / ParameterError for an unknown method or option.
+
+    References
+    ----------
+    [1] Cover & Thomas (2006). Elements of Information Theory, ch. 8. (Of the quantity; the answer has the method's.)
 
     >>> import numpy as np
     >>> rng = np.random.default_rng(0)
@@ -94,9 +102,10 @@ def mutual_information(x: SamplesLike, y: SamplesLike, *, method: Any = "ksg", *
 def conditional_mutual_information(
     x: SamplesLike, y: SamplesLike, z: SamplesLike, *, method: Any = "gaussian_plugin", **options: Any
 ) -> Estimate:
-    """I(X; Y | Z) of rows drawn together, in nats, with its error, bias direction and warnings.
+    """I(X; Y | Z) = I(X; (Y, Z)) − I(X; Z) in nats of rows drawn together, with its error, bias and warnings.
 
-    ``method`` and ``options`` as in :func:`mutual_information`.
+    x, y and z have shapes (n, d_x), (n, d_y), (n, d_z). ``method``, ``options``, errors and source
+    as in :func:`mutual_information`.
 
     >>> import numpy as np
     >>> z = np.random.default_rng(0).normal(size=(500, 3))
@@ -108,10 +117,10 @@ def conditional_mutual_information(
 
 
 def kl_divergence(x: SamplesLike, y: SamplesLike, *, method: Any = "wang_kulkarni_verdu", **options: Any) -> Estimate:
-    """D(P‖Q) in nats from samples x of P and y of Q (not paired, sizes may differ), with its error and warnings.
+    """D(P‖Q) = ∫ p log(p/q) in nats from x ~ P, shape (n, d), and y ~ Q, shape (m, d), with its error and warnings.
 
-    ``method`` and ``options`` as in :func:`mutual_information`. For laws instead of samples see
-    :func:`itssl.distributions.kl_divergence`.
+    The samples are not paired. ``method``, ``options`` and errors as in :func:`mutual_information`. For laws instead of
+    samples see :func:`itssl.distributions.kl_divergence`.
 
     >>> import numpy as np
     >>> rng = np.random.default_rng(0)

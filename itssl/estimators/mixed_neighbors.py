@@ -97,6 +97,7 @@ class Ross:
     No value exceeds ψ(N) − ⟨ψ(N_i)⟩, about the entropy of the labels. So does the truth, so classes that do not overlap
     reach it rightly: there is no ``ceiling`` to warn of. The bias has no fixed direction. ``standardize``
     divides each column of x by its standard deviation. No clipping at zero, no jitter.
+    Raises ParameterError for k < 1, UnknownNameError for other options.
 
     References
     ----------
@@ -193,6 +194,7 @@ class MixedKSG:
     Copies and integers are what it is made for: they are admitted as numbers, and not warned of. Values of mostly
     continuous data near the largest that k neighbors allow carry the warning ``ceiling``; on atoms there is none. The
     bias has no fixed direction. ``standardize`` divides each column by its standard deviation.
+    Raises ParameterError for k < 1, UnknownNameError for other options.
 
     References
     ----------

@@ -51,7 +51,7 @@ def fit_mixture(
     four components in a row, 8 standard deviations apart in three dimensions, in 2 of 40 samples of 1,000.
     Nothing is printed or warned when EM has not settled; :class:`FittedMixture` says so with its estimate.
     Raises SampleError when n is not above p, for constant or (full) linearly dependent columns and inadmissible
-    samples; ParameterError for numbers out of range.
+    samples; ParameterError for numbers out of range; UnknownNameError for another way to choose or covariance.
 
     References
     ----------

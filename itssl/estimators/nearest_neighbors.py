@@ -100,6 +100,7 @@ class KozachenkoLeonenko:
     of two extrapolations of its bias [2, 3], see :mod:`itssl.estimators.neighbor_extrapolation`: 98 % and 99 % there.
     The extrapolations are of whitened rows, whose balls see a density as wide in all directions: for a Gaussian with
     correlations 0.8^|i−j| the interval covers 98 %, and 85 to 89 % with extrapolations of the rows as they are.
+    Raises ParameterError for k < 1 and p < 1, UnknownNameError for another metric.
 
     References
     ----------
@@ -154,7 +155,8 @@ class KozachenkoLeonenko:
     def mutual_information(self, x: SamplesLike, y: SamplesLike, /) -> Estimate:
         """ĥ(x) + ĥ(y) − ĥ(x, y) in nats on standardized columns; the biases of the three terms do not cancel.
 
-        Prefer :class:`KSG`, whose terms share one radius. Same errors and warnings as :meth:`entropy`.
+        x and y have shapes (n, d_x) and (n, d_y). Prefer :class:`KSG`, whose terms share one radius. Same errors and
+        warnings as :meth:`entropy`.
         """
         x, y = as_paired_samples(x, y)
         refuse_constant_columns(x)
@@ -198,7 +200,8 @@ class KSG:
     ``standardize`` divides each column by its standard deviation, so that units do not change the answer;
     ``standardize=False`` is the textbook estimator. No clipping at zero, no jitter. Values near the ceiling ψ(n) − ψ(k)
     carry a warning. The bias has no fixed direction (none is seen on independent data; dependence in
-    many dimensions is underestimated: 0.20 of 0.669 nats at d = 16, n = 1000).
+    many dimensions is underestimated: 0.20 of 0.669 nats at d = 16, n = 1000). Raises ParameterError for k < 1,
+    UnknownNameError for other options.
 
     References
     ----------

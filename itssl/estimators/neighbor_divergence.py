@@ -42,6 +42,8 @@ class WangKulkarniVerdu:
     0.47, 1.78 and 3.47. There the standard error, which sees no bias, is also 0.6 to 0.7 of the spread (else 0.8 to
     1.1).
 
+    Raises ParameterError for k < 1, UnknownNameError for other options.
+
     References
     ----------
     [1] Wang, Kulkarni & Verdú (2009). Divergence estimation for multidimensional densities via

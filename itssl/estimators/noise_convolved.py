@@ -45,7 +45,8 @@ class NoiseConvolved:
     with a constant c^d exponential in the dimension [2]. When the kernels of the rows hardly overlap h(q̂) is just
     log n above the noise and the warning ``ceiling`` says so. The standard error covers the draws of Z (influence
     −E log q̂(z_i + noise) of row i) and of the noise. Kolchinsky and Tracey's interval for h(q̂) stands beside it as
-    ``pairwise_lower_nats`` and ``pairwise_upper_nats``.
+    ``pairwise_lower_nats`` and ``pairwise_upper_nats``. Raises ParameterError for draws < 1 and a var that is no
+    covariance.
 
     References
     ----------
@@ -100,10 +101,10 @@ class NoiseConvolved:
 def noisy_channel_information(z: SamplesLike, *, var: NoiseLike, draws: int = 2**14) -> Estimate:
     r"""I(X; f(X) + N(0, Σ)) from draws z = f(x) of a deterministic map's output, in nats.
 
-    It is h(f(X) + N(0, Σ)) − ½ log|2πeΣ|, for given X only the noise is left; X itself is not needed. The first term is
-    that of :class:`NoiseConvolved`, with the same ``var``, ``draws``, errors and warnings: the value lies below the
-    truth on average and never above log n. It is a property of the noise as much as of f: as Σ → 0 it tends to the
-    entropy of f(X) if X is discrete, and to infinity if f(X) is continuous. The interval is between the
+    It is h(f(X) + N(0, Σ)) − ½ log|2πeΣ|, for given X only the noise is left; X itself is not needed; z has shape (n,
+    d). The first term is that of :class:`NoiseConvolved`, with the same ``var``, ``draws``, errors and warnings: the
+    value lies below the truth on average and never above log n. It is a property of the noise as much as of f: as Σ → 0
+    it tends to the entropy of f(X) if X is discrete, and to infinity if f(X) is continuous. The interval is between the
     diagnostics ``pairwise_lower_nats`` and ``pairwise_upper_nats`` for the draws at hand.
 
     >>> print(f"{noisy_channel_information([[-1.0], [1.0]], var=1e-4).value / np.log(2):.4f} bits")

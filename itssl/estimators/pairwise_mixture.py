@@ -51,6 +51,7 @@ class PairwiseMixture:
     it is no bound on the entropy of deterministic Z. Over draws of the rows the lower bound stays a lower bound of
     h(X + N(0, Σ)), the upper one need not. Standard errors are for that sampling (infinitesimal jackknife).
     ``var`` is in squared units of x: values keep under x·a only with var·a² (entropy then shifts by d log a).
+    Raises ParameterError for a var that is no covariance, UnknownNameError for another bound.
 
     References
     ----------
@@ -81,6 +82,8 @@ class PairwiseMixture:
 
     def entropy_bounds(self, x: SamplesLike, /) -> EntropyBounds:
         """Both bounds, each an Estimate, from one pass over the pairs: together they enclose the mixture's entropy.
+
+        Raises SampleError as :meth:`entropy`.
 
         >>> bounds = PairwiseMixture(var=1.0).entropy_bounds([[0.0], [1.0]])
         >>> print(f"{bounds.lower.value:.4f} <= h <= {bounds.upper.value:.4f}")
@@ -134,6 +137,7 @@ class PairwiseMixture:
 def pairwise_entropy_bounds(z: Float[Any, "n d"], *, var: NoiseLike) -> EntropyBounds:
     """Lower (Bhattacharyya) and upper (KL) bound on h of (1/n) Σ N(z_i, Σ), numpy or torch, with gradients in z.
 
+    In nats, z of shape (n, d).
     Same formula and ``var`` (number, vector or matrix; a constant, without gradient) as :class:`PairwiseMixture`.
     Memory is O(n·d) plus a tile, also for the gradient (tiles are recomputed). Raises SampleError for inadmissible
     z, ParameterError unless var is positive.

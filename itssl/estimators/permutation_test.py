@@ -29,7 +29,7 @@ class PermutationTest:
 
     @property
     def p_value(self) -> float:
-        """(1 + reached)/(1 + permutations): the observed order is one of the equally likely ones, so never 0."""
+        """(1 + reached)/(1 + permutations), a probability; the observed order counts as one of them, so never 0."""
         return (1 + self.reached) / (1 + self.permutations)
 
     def __str__(self) -> str:
@@ -55,6 +55,9 @@ def permutation_test(
     p = (1 + #{shuffled ≥ observed})/(1 + permutations) is at most u with probability at most u [1]. ``method`` and
     ``options`` as in :func:`itssl.mutual_information`; y may be whatever that method admits, labels too for "ross". The
     mean over shuffles shows the estimator's bias at I = 0.
+
+    x has shape (n, d_x), y (n, d_y). Raises ParameterError for permutations < 1, SampleError where the observed value
+    is nan, and as :func:`itssl.mutual_information`.
 
     References
     ----------

@@ -24,7 +24,8 @@ class Sliced:
     ``dimension`` is that k. Zero exactly for independent variables, at most I(X; Y) by data processing, and *another
     quantity* than I: report it under its own name. It is estimated at a rate that does not fall with the dimension of X
     and Y, as the mean of ``estimator`` over ``slices`` pairs of random projections. It is not invariant under
-    linear maps other than rotations and a common factor.
+    linear maps other than rotations and a common factor. Raises ParameterError for numbers out of range and an
+    ``estimator`` without ``mutual_information``.
 
     References
     ----------

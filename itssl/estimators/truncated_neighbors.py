@@ -39,6 +39,7 @@ class TruncatedKozachenkoLeonenko:
     the box at every n > k, and for other densities on it the terms n^{−1/d} from the edges, which rule
     Kozachenko–Leonenko's bias, are gone. Columns are not rescaled. The interval is the hull of Student's t intervals
     of this value and of the extrapolation with powers n^{−2/d} (:mod:`itssl.estimators.neighbor_extrapolation`).
+    Raises ParameterError for k < 1 and unless lower < upper.
 
     References
     ----------

@@ -105,7 +105,7 @@ class TrustReport:
         return json.dumps(self.to_dict(), ensure_ascii=False, allow_nan=False)
 
     def to_pandas(self) -> Any:
-        """The measurements as a DataFrame: name (index), value, standard_error, units. Needs pandas."""
+        """The measurements as a DataFrame: name (index), value, standard_error, units. ImportError without pandas."""
         rows = [
             (m.value, m.standard_error, m.units) if isinstance(m, Estimate) else (m, math.nan, "")
             for m in self.measurements.values()

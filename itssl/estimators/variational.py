@@ -49,7 +49,7 @@ class DonskerVaradhan(CriticConfig):
     repairs this: the normalizer is taken from the validation rows, which gives an NWJ bound of the same critic,
     LOWER in expectation. Unlike MINE, the training gradient is that of the batch, without a running normalizer.
 
-    Options as in :class:`CriticConfig`.
+    Options and errors as in :class:`CriticConfig`.
 
     References
     ----------
@@ -84,7 +84,7 @@ class NWJ(CriticConfig):
     log n are not to be had (warning ``high_variance``), and there the mean is made of rare, hugely negative values
     while the typical one lies above I.
 
-    Options as in :class:`CriticConfig`.
+    Options and errors as in :class:`CriticConfig`.
 
     References
     ----------
@@ -100,7 +100,7 @@ class NWJ(CriticConfig):
     REFERENCE = bounds.NGUYEN_2010
 
     def mutual_information(self, x: SamplesLike, y: SamplesLike, /) -> Estimate:
-        """The bound on held-out rows, in nats; otherwise as :meth:`DonskerVaradhan.mutual_information`."""
+        """The bound on held-out rows, in nats; all else as in :meth:`DonskerVaradhan.mutual_information`."""
         bound = bounds.lower_bound_jensen_shannon  # NWJ of 1 + scores: the critic is the log-ratio
         return _critic_estimate(self, x, y, bound, bound, Bias.LOWER, self.REFERENCE)
 
@@ -112,7 +112,7 @@ class InfoNCE(CriticConfig):
     LOWER in expectation for every critic that has not seen the batch, and at most log(batch): the evaluation uses
     the largest batch that the test rows allow (2048 at most) and warns ``ceiling`` near its logarithm. Low variance.
 
-    Options as in :class:`CriticConfig`.
+    Options and errors as in :class:`CriticConfig`.
 
     References
     ----------
@@ -128,7 +128,10 @@ class InfoNCE(CriticConfig):
     REFERENCE = bounds.VAN_DEN_OORD_2018
 
     def mutual_information(self, x: SamplesLike, y: SamplesLike, /) -> Estimate:
-        """The bound on held-out rows, in nats, with the warning ``ceiling`` in place of ``high_variance``."""
+        """The bound on held-out rows, in nats, with the warning ``ceiling`` in place of ``high_variance``.
+
+        All else as in :meth:`DonskerVaradhan.mutual_information`.
+        """
         bound = bounds.lower_bound_info_nce
         return _critic_estimate(self, x, y, bound, bound, Bias.LOWER, self.REFERENCE, contrast=True)
 
@@ -137,12 +140,12 @@ class InfoNCE(CriticConfig):
 class JensenShannon(CriticConfig):
     """Mutual information by NWJ with a critic trained to tell pairs of the joint law from the product's [1].
 
-    The training objective has low variance; the held-out value is NWJ of that critic, LOWER in expectation, with the
-    variance of NWJ. Since training does not heed the exponential, single large scores can ruin the value
-    (warning ``high_variance``), and an additive error of the critic costs more than it has to;
-    ``lower_bound_nats`` is free of it, as in :class:`DonskerVaradhan`.
+    Training maximizes −E log(1 + e^{−s}) − E⊗ log(1 + e^s), which has low variance; the held-out value 1 + E s − E⊗ e^s
+    is NWJ of that critic, LOWER in expectation, with the variance of NWJ. Since training does not heed the exponential,
+    single large scores can ruin the value (warning ``high_variance``), and an additive error of the critic costs more
+    than it has to; ``lower_bound_nats`` is free of it, as in :class:`DonskerVaradhan`.
 
-    Options as in :class:`CriticConfig`.
+    Options and errors as in :class:`CriticConfig`.
 
     References
     ----------
@@ -157,7 +160,7 @@ class JensenShannon(CriticConfig):
     REFERENCE = bounds.POOLE_2019
 
     def mutual_information(self, x: SamplesLike, y: SamplesLike, /) -> Estimate:
-        """The bound on held-out rows, in nats; otherwise as :meth:`DonskerVaradhan.mutual_information`."""
+        """The bound on held-out rows, in nats; all else as in :meth:`DonskerVaradhan.mutual_information`."""
         objective, bound = bounds.jensen_shannon_objective, bounds.lower_bound_jensen_shannon
         return _critic_estimate(self, x, y, objective, bound, Bias.LOWER, self.REFERENCE)
 
@@ -166,11 +169,11 @@ class JensenShannon(CriticConfig):
 class SMILE(CriticConfig):
     """Mutual information by Donsker–Varadhan with clipped scores: *not a bound* [1].
 
-    The critic is trained as :class:`JensenShannon`'s; in the normalizer its scores are clipped to ±``clip``. That
+    E s − log E⊗ e^{c(s)}, c(s) the scores clipped to ±``clip``, of a critic trained as :class:`JensenShannon`'s. That
     bounds the variance and gives up the direction: large information comes out too large, for the clipped tail
     would have carried the normalizer. Bias UNKNOWN; ``lower_bound_nats`` as in :class:`DonskerVaradhan`.
 
-    Options as in :class:`CriticConfig`; ParameterError unless ``clip`` > 0.
+    Options and errors as in :class:`CriticConfig`; ParameterError unless ``clip`` > 0.
 
     References
     ----------
@@ -191,7 +194,7 @@ class SMILE(CriticConfig):
         object.__setattr__(self, "clip", require_positive("clip", self.clip))
 
     def mutual_information(self, x: SamplesLike, y: SamplesLike, /) -> Estimate:
-        """The value on held-out rows, in nats; otherwise as :meth:`DonskerVaradhan.mutual_information`."""
+        """The value on held-out rows, in nats; all else as in :meth:`DonskerVaradhan.mutual_information`."""
         objective = bounds.jensen_shannon_objective
         return _critic_estimate(
             self, x, y, objective, lambda s: bounds.smile(s, self.clip), Bias.UNKNOWN, self.REFERENCE, clip=self.clip
@@ -206,7 +209,7 @@ class CLUB(TrainingConfig):
     with a q that is too wide the value falls below I, so the bias is stated as UNKNOWN. Not symmetric in x and
     y, seldom tight: ρ²/(1−ρ²) nats for a Gaussian pair, 1.78 where I = 0.51.
 
-    Options as in :class:`TrainingConfig`. q(y|x) has independent coordinates given x.
+    Options and errors as in :class:`TrainingConfig`. q(y|x) has independent coordinates given x.
 
     References
     ----------
@@ -221,7 +224,9 @@ class CLUB(TrainingConfig):
     REFERENCE = bounds.CHENG_2020
 
     def mutual_information(self, x: SamplesLike, y: SamplesLike, /) -> Estimate:
-        """The value on held-out rows, in nats. Errors and warnings as :meth:`DonskerVaradhan.mutual_information`."""
+        """The value on held-out rows of x (n, d_x) and y (n, d_y) in nats; errors and warnings as
+        :meth:`DonskerVaradhan.mutual_information`.
+        """
         x, y = _admitted(x, y)
         parts = split(x, y, self, exchangeable=False)
         network, run = _conditional_density(self, parts)
@@ -239,7 +244,7 @@ class BarberAgakov(TrainingConfig):
     for :class:`KozachenkoLeonenko`. The bias is LOWER when the entropy is EXACT, UNBIASED or LOWER, otherwise
     UNKNOWN; the errors of both parts are added, since they come from the same rows. Not symmetric in x and y.
 
-    Other options as in :class:`TrainingConfig`. q(y|x) has independent coordinates given x.
+    Other options and errors as in :class:`TrainingConfig`. q(y|x) has independent coordinates given x.
 
     References
     ----------
@@ -271,7 +276,9 @@ class BarberAgakov(TrainingConfig):
             )
 
     def mutual_information(self, x: SamplesLike, y: SamplesLike, /) -> Estimate:
-        """The bound on held-out rows, in nats; otherwise as :meth:`CLUB.mutual_information`."""
+        """The bound on held-out rows of x (n, d_x) and y (n, d_y) in nats; errors and warnings as
+        :meth:`DonskerVaradhan.mutual_information`.
+        """
         x, y = _admitted(x, y)
         entropy = self._entropy(y[canonical_order(x, y)])
         if not np.isfinite(entropy.value):

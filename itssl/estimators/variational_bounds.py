@@ -110,8 +110,8 @@ def lower_bound_nwj(scores: Float[Any, "n n"]) -> Any:
 def lower_bound_info_nce(scores: Float[Any, "n n"]) -> Any:
     r"""$\log n + \frac1n\sum_i\bigl[s_{ii} - \log\sum_j e^{s_{ij}}\bigr]$ of van den Oord, Li & Vinyals [1].
 
-    The y_j are the candidates of each x_i. In expectation at most I for every critic, and never above log n [2].
-    Parameters and errors as in :func:`lower_bound_donsker_varadhan`.
+    The y_j are the candidates of each x_i; scores of shape (n, n), the value in nats. In expectation at most I for
+    every critic, and never above log n [2]. Parameters and errors as in :func:`lower_bound_donsker_varadhan`.
 
     References
     ----------

@@ -71,6 +71,8 @@ class TrainingConfig:
 class CriticConfig(TrainingConfig):
     """:class:`TrainingConfig` and the kind of critic, "separable" (n + m perceptron evaluations) or "joint" (n·m).
 
+    Raises ParameterError as there, UnknownNameError for another critic.
+
     >>> CriticConfig(critic="joint").critic
     'joint'
     """

@@ -36,6 +36,7 @@ class WeightedKozachenkoLeonenko:
     The bias has no fixed direction: densities with an edge (uniform, exponential) have terms n^{−1/d} which stay
     (exponential law, d = 5, n = 4000: +0.21 nats). The interval is the hull of Student's t intervals
     of this value and two extrapolations (:mod:`itssl.estimators.neighbor_extrapolation`).
+    Raises ParameterError for k < 1 and p < 1, UnknownNameError for other options.
 
     References
     ----------

@@ -158,7 +158,7 @@ class Assessment:
         }  # fmt: skip
 
     def to_pandas(self) -> Any:
-        """The rows as a DataFrame, one line a scale. Needs pandas."""
+        """The rows as a DataFrame, one line a scale. ImportError without pandas."""
         return require_pandas().DataFrame(self.rows, columns=list(AssessmentRow._fields))
 
     def __str__(self) -> str:

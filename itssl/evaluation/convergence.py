@@ -64,7 +64,7 @@ class Convergence:
 
     @property
     def last_change(self) -> Estimate:
-        """Change of the mean value between the two largest sizes, with its error; nan with one size.
+        """Change of the mean value between the two largest sizes, with its error, in nats; nan with one size.
 
         The error is that of the replicates; for data also that of the data: other draws of the same law would give
         another change. It is taken to be the standard error at all N rows, as the subsamples of m rows show it:
@@ -98,7 +98,7 @@ class Convergence:
         return bool(low > 0 or high < 0)
 
     def to_pandas(self) -> Any:
-        """The rows as a DataFrame, one line a sample size. Needs pandas."""
+        """The rows as a DataFrame, one line a sample size. ImportError without pandas."""
         return require_pandas().DataFrame(self.rows, columns=list(ConvergenceRow._fields))
 
     def __str__(self) -> str:
@@ -202,7 +202,8 @@ def convergence(
     (Ctrl-C, or stop in Jupyter) returns what is finished, with ``interrupted`` set. Values are not averaged away where
     they are infinite: the mean is then infinite, the spread nan.
 
-    Raises ParameterError for sizes, replicates or a level that make no sense, and what the estimator raises.
+    Raises ParameterError for sizes, replicates or a level that make no sense and an estimator without the method,
+    SampleError for inadmissible data and pairs of unequal length, and what the estimator raises.
 
     >>> from itssl.distributions.gaussian import Gaussian
     >>> from itssl.estimators.gaussian_plugin import GaussianPlugin

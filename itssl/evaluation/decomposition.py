@@ -75,7 +75,7 @@ class Decomposition:
         return known[name]
 
     def to_pandas(self) -> Any:
-        """The steps as a DataFrame, one line each. Needs pandas."""
+        """The steps as a DataFrame, one line each. ImportError without pandas."""
         return require_pandas().DataFrame(self.steps, columns=list(Step._fields))
 
     def __str__(self) -> str:

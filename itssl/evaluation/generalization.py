@@ -95,16 +95,16 @@ class GeneralizationBound:
 
     @property
     def vacuity_ratio(self) -> float:
-        """total over the error 1 of W = 0, the probe that looks at nothing; from 1 on the bound says nothing."""
+        """total over the error 1 of W = 0, the probe that looks at nothing; without unit; from 1 on it says nothing."""
         return self.total.value / TRIVIAL
 
     @property
     def ratio_to_error(self) -> float:
-        """total over the measured error: how loose the bound is. NaN without test rows."""
+        """total over the measured error: how loose the bound is, without unit. NaN without test rows."""
         return float(np.divide(self.total.value, self.error.value))
 
     def to_pandas(self) -> Any:
-        """All lines as a DataFrame, one each. Needs pandas."""
+        """All lines as a DataFrame, one each. ImportError without pandas."""
         return require_pandas().DataFrame(self._lines(), columns=list(Term._fields))
 
     def __str__(self) -> str:
@@ -167,9 +167,9 @@ def generalization_bound(
     r"""Every term of the bound on the error of the minimum-norm probe W_S, as in [1], in the form proved here.
 
     S are n labeled draws, S̄ are m pairs x⁺, x⁺⁺ drawn independently *from one class* (class y⁺ ~ ρ), S independent of
-    S̄, and f not a function of S. W_S and W_S̄ are the minimum-norm least-squares maps from f to one-hot labels on S and
-    on the x⁺, P = I − Z Z⁺ for rows of representations Z. With c = ‖W_S − W_S̄‖₂, I = (1/m) Σ ‖f(x⁺) − f(x⁺⁺)‖,
-    K classes and ℓ = ln(6/δ), with probability 1 − δ
+    S̄, and f not a function of S. W_S and W_S̄ are the minimum-norm least-squares maps from f to one-hot labels on S
+    and on the x⁺, P = I − Z Z⁺ for rows of representations Z. With c = ‖W_S − W_S̄‖₂, I = (1/m) Σ ‖f(x⁺) − f(x⁺⁺)‖, K
+    classes and ℓ = ln(6/δ), with probability 1 − δ
 
     .. math::
         \mathbb E \lVert W_S f(x) - y \rVert \le c I + \tfrac{2}{\sqrt m} \lVert P_{\bar S} Y_{\bar S} \rVert_F

@@ -74,7 +74,7 @@ class InformationBound:
         raise TypeError("an InformationBound has no truth value; see .valid and .value")
 
     def to_pandas(self) -> Any:
-        """The pieces as a DataFrame, one line each. Needs pandas."""
+        """The pieces as a DataFrame, one line each. ImportError without pandas."""
         return require_pandas().DataFrame(
             [
                 {"piece": name, "value": e.value, "standard_error": e.standard_error, "bias": e.bias.value, "how": how}

@@ -42,6 +42,8 @@ class PairedDifference:
     def interval(self, level: float = 0.95) -> tuple[float, float]:
         """Student's t interval of the expected difference, n − 1 degrees of freedom; exact for normal differences.
 
+        Raises ParameterError unless 0 < level < 1.
+
         >>> low, high = paired_difference([1.0, 2.0, 3.0], [0.0, 0.0, 0.0]).interval()
         >>> print(f"{low:.3f} {high:.3f}")
         -0.484 4.484
@@ -94,7 +96,7 @@ def paired_difference(
 
     Parameters
     ----------
-    a, b: results in the same order of seeds, n >= 2 each; or two mappings from seed to result.
+    a, b: results in the same order of seeds, shape (n,), n >= 2 each; or two mappings from seed to result.
     flips: the largest number of sign patterns to go through.
     seed: names the random patterns.
 

@@ -37,7 +37,8 @@ def few_shot_probe(
     """Test accuracy of logistic regression on ``shots`` labeled rows a class, averaged over seeded ``draws``.
 
     Columns are standardized by all training rows, with or without label; the regression is that of
-    :func:`linear_probe` with ridge 1. Raises SampleError when a class has fewer rows than ``shots``, and as there.
+    :func:`linear_probe` with ridge 1, shapes as there. Raises SampleError when a class has fewer rows than ``shots``,
+    ParameterError for shots or draws < 1, and as there. The accuracy (1/m) Σ 1[ŷ_i = y_i] is a share of m test rows.
 
     >>> z = np.repeat(np.eye(3), 10, axis=0)
     >>> few_shot_probe(z, z.argmax(1), z, z.argmax(1), shots=3)

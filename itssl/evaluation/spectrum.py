@@ -8,7 +8,7 @@ from itssl.choices import ParameterError, require_positive
 
 
 def numerical_rank(cov: Float[np.ndarray, "d d"], *, smallest_variance: float = 1e-6) -> int:
-    """The number of eigenvalues above ``smallest_variance`` times the largest.
+    """The number of eigenvalues λ_k > ``smallest_variance`` · λ_1 of cov, shape (d, d).
 
     Raises ParameterError unless cov is a square, finite, non-zero matrix.
 
@@ -22,6 +22,7 @@ def numerical_rank(cov: Float[np.ndarray, "d d"], *, smallest_variance: float = 
 def effective_rank(cov: Float[np.ndarray, "d d"]) -> float:
     """exp of the Shannon entropy of the normalized eigenvalues [1]; d for isotropic covariance, 1 for one direction.
 
+    exp(−Σ p_k log p_k) with p_k = λ_k/Σλ of cov, shape (d, d); a count of directions, without unit.
     It looks at variances, so it is blind to the mean and small directions count little; :func:`rankme` looks at
     singular values of the embeddings as they are. Raises ParameterError unless cov is a square, finite, non-zero
     matrix.
@@ -39,7 +40,7 @@ def effective_rank(cov: Float[np.ndarray, "d d"]) -> float:
 
 
 def rankme(z: SamplesLike, *, eps: float = 1e-7) -> float:
-    r"""RankMe [1]: exp of the entropy of the normalized singular values of the embeddings, not centered.
+    r"""RankMe [1]: exp of the entropy of the normalized singular values of the embeddings, not centered; without unit.
 
     .. math:: \exp\Bigl(-\sum_{k=1}^{\min(n, d)} p_k \log p_k\Bigr), \qquad
         p_k = \frac{\sigma_k(Z)}{\lVert\sigma(Z)\rVert_1} + \varepsilon.

@@ -204,11 +204,11 @@ _FULL = 2**61
 class CovarianceAccumulator:
     r"""Mean and covariance of rows that come in shards, in whatever order, and from several processes.
 
-    Every shard adds Σ y and Σ yyᵀ of y = (x − center)/unit. These sums are rounded once, to multiples of 2⁻⁶², and
-    then kept as whole numbers T = 2⁵² high + low with −2⁵¹ ≤ low < 2⁵¹. Whole numbers add without rounding, and every
-    T is written in one way only; so **the result is the same to the last bit in whatever order the same shards are
-    added and merged**, and two sets of shards of the same rows differ by the rounding of products within shards. It
-    takes no memory but 2 d(d + 1) whole numbers.
+    Every shard, shape (m, d), adds Σ y and Σ yyᵀ of y = (x − center)/unit. These sums are rounded once, to multiples of
+    2⁻⁶², and then kept as whole numbers T = 2⁵² high + low with −2⁵¹ ≤ low < 2⁵¹. Whole numbers add without rounding,
+    and every T is written in one way only; so **the result is the same to the last bit in whatever order the same
+    shards are added and merged**, and two sets of shards of the same rows differ by the rounding of products within
+    shards. It takes no memory but 2 d(d + 1) whole numbers.
 
     All accumulators that are to be merged must start from one empty accumulator: ``around(rows)`` of a few rows of
     the law fixes the center (their mean) and the units (powers of two near their deviations). Covariances have the

@@ -78,7 +78,7 @@ class LinearGaussianViews:
         return linear_gaussian_views(np.sqrt(self.correlations), mixing=self.mixing)
 
     def draw(self, x: Float[Tensor, "n d"], generator: torch.Generator) -> Float[Tensor, "n d"]:
-        """One view of each row of x."""
+        """One view of each row of x, shape (n, d)."""
         m, rho = np.asarray(self.mixing), np.array(self.correlations)
         if x.shape[1] != len(rho):
             raise ParameterError(

@@ -30,7 +30,7 @@ class Noise:
     __call__ = pair
 
     def draw(self, x: Float[Tensor, "n D"], generator: torch.Generator) -> Float[Tensor, "n D"]:
-        """One view of each row of x."""
+        """One view of each row of x, shape (n, D)."""
         return x + self.std * draws(torch.randn, x.shape, generator).to(x)
 
 
@@ -85,7 +85,7 @@ class Photometric:
     __call__ = pair
 
     def draw(self, x: Float[Tensor, "n D"], generator: torch.Generator) -> Float[Tensor, "n D"]:
-        """One view of each row of x."""
+        """One view of each row of x, shape (n, D)."""
         require_pictures(x, self.image)
         rounding = 64 * torch.finfo(x.dtype).eps  # what warps before this one may have added
         if len(x) and not (x.min() >= -rounding and x.max() <= 1 + rounding):

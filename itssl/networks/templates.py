@@ -66,7 +66,7 @@ class SignalViews:
         return self.scale == self.amplitude == (1, 1) and self.shift == self.slope == 0
 
     def draw(self, x: Float[Tensor, "n L"], generator: torch.Generator) -> Float[Tensor, "n L"]:
-        """One view of each row of x."""
+        """One view of each row of x, shape (n, L)."""
         n, length = x.shape
         s, t, a, k = self.changes(n, generator).T
         zero, one = torch.zeros_like(s), torch.ones_like(s)

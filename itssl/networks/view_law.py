@@ -59,7 +59,7 @@ class Composed:
     __call__ = pair
 
     def draw(self, x: Float[Tensor, "n D"], generator: torch.Generator) -> Float[Tensor, "n D"]:
-        """One view of each row of x."""
+        """One view of each row of x, shape (n, D)."""
         for law in self.laws:
             x = law.draw(x, generator)
         return x

@@ -70,7 +70,7 @@ class AffineViews:
     __call__ = pair
 
     def draw(self, x: Float[Tensor, "n D"], generator: torch.Generator) -> Float[Tensor, "n D"]:
-        """One view of each row of x.
+        """One view of each row of x, shape (n, D).
 
         Raises ParameterError when the rows of x do not hold pictures of the size of ``image``.
         """
@@ -133,7 +133,7 @@ class Crop:
     __call__ = pair
 
     def draw(self, x: Float[Tensor, "n D"], generator: torch.Generator) -> Float[Tensor, "n D"]:
-        """One view of each row of x."""
+        """One view of each row of x, shape (n, D)."""
         require_pictures(x, self.image)
         width, height, left, top = self.rectangles(len(x), generator).T
         zero = torch.zeros_like(width)
@@ -176,7 +176,7 @@ class Flip:
     __call__ = pair
 
     def draw(self, x: Float[Tensor, "n D"], generator: torch.Generator) -> Float[Tensor, "n D"]:
-        """One view of each row of x."""
+        """One view of each row of x, shape (n, D)."""
         require_pictures(x, self.image)
         unit = draws(torch.rand, torch.Size((2, len(x), 1, 1, 1)), generator).to(x.device)
         view = x.unflatten(1, self.image)

@@ -40,9 +40,9 @@ def infonce_terms(
     """InfoNCE [1] with critic zᵀz'/temperature, on the unit sphere if ``normalize``; numpy or torch, with gradients.
 
     Row i of z_b is the positive of row i of z_a; the candidates are the n rows of z_b, averaged with the roles of
-    the two views exchanged. Total: −(1/n) Σ_i log softmax of the positive; ``bound``: log n − total ≤ I(Z; Z') in
-    expectation, never above log n, for independent pairs and an encoder that was not fitted to them.
-    Raises SampleError for inadmissible embeddings, ParameterError unless temperature > 0.
+    the two views exchanged. Total, for z of shape (n, d): −(1/n) Σ_i log softmax of the positive; ``bound``: log n −
+    total ≤ I(Z; Z') in expectation, never above log n, for independent pairs and an encoder that was not fitted to
+    them. Raises SampleError for inadmissible embeddings, ParameterError unless temperature > 0.
 
     References
     ----------
@@ -71,8 +71,13 @@ def infonce_terms(
 def contrast(scores: Float[Any, "n n"]) -> ObjectiveTerms:
     """InfoNCE from a critic's scores, scores[i, j] = critic(x_i, y_j), pairs on the diagonal, candidates in rows.
 
-    The bound is nearly tight for critic log p(y|x)/p(y) while I ≪ log n. Raises SampleError for inadmissible or
+    scores of shape (n, n); total −(1/n) Σ_i log softmax of s_ii in nats [1]; ``bound`` log n − total ≤ I in
+    expectation, nearly tight for critic log p(y|x)/p(y) while I ≪ log n. Raises SampleError for inadmissible or
     rectangular scores.
+
+    References
+    ----------
+    [1] van den Oord, Li & Vinyals (2018). Representation learning with contrastive predictive coding.
 
     >>> print(f"{contrast(np.zeros((8, 8))).bound.value:.1f}")
     0.0
@@ -89,10 +94,10 @@ def nt_xent_terms(
 ) -> ObjectiveTerms:
     r"""NT-Xent, SimCLR's loss [1]: the positive of each of the 2n views among the other 2n − 1; numpy or torch.
 
-    With u = z/‖z‖ over both views: total = −(1/2n) Σ_i log [e^{u_i·u_{i'}/τ} / Σ_{k≠i} e^{u_i·u_k/τ}]. The n − 1
-    candidates from the anchor's own side only enlarge the sum, so log n − total lies below the InfoNCE bound with the
-    n candidates of the other side and hence below I(Z; Z') in expectation. log(2n − 1) − total is not covered by the
-    argument: its candidates come in dependent pairs.
+    With u = z/‖z‖ over both views, shape (n, d) each, in nats: total = −(1/2n) Σ_i log [e^{u_i·u_{i'}/τ} / Σ_{k≠i}
+    e^{u_i·u_k/τ}]. The n − 1 candidates from the anchor's own side only enlarge the sum, so log n − total lies below
+    the InfoNCE bound with the n candidates of the other side and hence below I(Z; Z') in expectation. log(2n − 1) −
+    total is not covered by the argument: its candidates come in dependent pairs.
 
     Raises SampleError for inadmissible embeddings, ParameterError unless temperature > 0.
 
@@ -125,10 +130,10 @@ def spectral_contrastive_terms(
 ) -> ObjectiveTerms:
     r"""The spectral contrastive loss [1], −2 E z·z' + E (z·z̃)² with z̃ of another input; numpy or torch.
 
-    On a batch −(2/n) Σ_i z_a,i·z_b,i + (1/(n(n−1))) Σ_{i≠j} (z_a,i·z_b,j)², unbiased, through the smaller product in
-    O(n d min(n, d)). With P the law of pairs and Q that of independent views, 2 E_P g − E_Q g² ≤ E_Q (dP/dQ)² for
-    every critic g; so −total bounds 1 + χ²(P‖Q) from below (no information in nats; I ≤ log(1 + χ²)). Its optimum
-    over encoders (one for both views) is the best positive semidefinite approximation of dP/dQ of rank d.
+    On a batch (n, d) −(2/n) Σ_i z_a,i·z_b,i + (1/(n(n−1))) Σ_{i≠j} (z_a,i·z_b,j)², unbiased, through the smaller
+    product in O(n d min(n, d)). With P the law of pairs and Q that of independent views, 2 E_P g − E_Q g² ≤ E_Q
+    (dP/dQ)² for every critic g; so −total bounds 1 + χ²(P‖Q) from below (no information in nats; I ≤ log(1 + χ²)). Its
+    optimum over encoders (one for both views) is the best positive semidefinite approximation of dP/dQ of rank d.
     Raises SampleError for inadmissible embeddings.
 
     References

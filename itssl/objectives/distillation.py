@@ -28,10 +28,11 @@ def byol_terms(
 ) -> ObjectiveTerms:
     """BYOL [1]: 2 − 2 cos(predictor(z_a), target_b) plus the same with the views exchanged, mean over rows.
 
-    z are the online network's embeddings, targets those of the target network; no gradient flows into the targets.
-    The predictor keeps the rows apart, (n, d) to (n, d), and is of the kind of z. How the target network moves is not
-    the loss's matter: see ``itssl.objectives.BYOL``. Numpy or torch. Raises SampleError for inadmissible or unequal
-    shapes.
+    That is ‖p/‖p‖ − t/‖t‖‖² with p the prediction and t the target, twice; from 0 to 8, without unit.
+    z are the online network's embeddings, shape (n, d), targets those of the target network; no gradient flows into the
+    targets. The predictor keeps the rows apart, (n, d) to (n, d), and is of the kind of z. How the target network moves
+    is not the loss's matter: see ``itssl.objectives.BYOL``. Numpy or torch. Raises SampleError for inadmissible or
+    unequal shapes.
 
     References
     ----------

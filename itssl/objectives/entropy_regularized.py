@@ -48,7 +48,13 @@ def vicreg_logdet_terms(
 ) -> ObjectiveTerms:
     """VICReg and, as fourth term, the negative LogDet entropy; see ``vicreg_terms`` and ``entropy_terms.logdet_term``.
 
+    VICReg's terms (in units of z) and −½ log((2πe)^d |C + I/β|) (nats), z of shape (n, d) [1].
     Raises as ``vicreg_terms``; ParameterError unless beta > 0.
+
+    References
+    ----------
+    [1] Shwartz-Ziv, Balestriero, Kawaguchi, Rudner & LeCun (2023). An information-theoretic perspective on
+        variance-invariance-covariance regularization. NeurIPS.
 
     >>> z = np.eye(3)
     >>> list(vicreg_logdet_terms(z, z, normalization="solo", beta=1.0).terms)
@@ -70,7 +76,13 @@ def vicreg_pairdist_terms(
 ) -> ObjectiveTerms:
     """VICReg and, as fourth term, the negative pairwise entropy; see ``vicreg_terms``, ``entropy_terms.pairdist_term``.
 
+    VICReg's terms (in units of z) and −ĥ(Z + N(0, noise_var · I)) (nats), z of shape (n, d) [1].
     Raises as ``vicreg_terms``; ParameterError unless noise_var > 0, UnknownNameError for other kernels.
+
+    References
+    ----------
+    [1] Shwartz-Ziv, Balestriero, Kawaguchi, Rudner & LeCun (2023). An information-theoretic perspective on
+        variance-invariance-covariance regularization. NeurIPS.
 
     >>> z = np.eye(3)
     >>> list(vicreg_pairdist_terms(z, z, normalization="solo", noise_var=1.0).terms)
@@ -94,6 +106,14 @@ def byol_logdet_terms(
 ) -> ObjectiveTerms:
     """BYOL and the negative LogDet entropy of the online embeddings; see ``byol_terms`` and ``logdet_term``.
 
+    BYOL's term (without unit) and −½ log((2πe)^d |C + I/β|) (nats), z of shape (n, d) [1]. Raises as ``byol_terms``;
+    ParameterError unless beta > 0.
+
+    References
+    ----------
+    [1] Shwartz-Ziv, Balestriero, Kawaguchi, Rudner & LeCun (2023). An information-theoretic perspective on
+        variance-invariance-covariance regularization. NeurIPS.
+
     >>> z = np.eye(3)
     >>> list(byol_logdet_terms(z, z, target_a=z, target_b=z, predictor=lambda z: z, beta=1.0).terms)
     ['prediction', 'entropy']
@@ -116,6 +136,14 @@ def byol_pairdist_terms(
 ) -> ObjectiveTerms:
     """BYOL and the negative pairwise entropy of the online embeddings; see ``byol_terms`` and ``pairdist_term``.
 
+    BYOL's term (without unit) and −ĥ(Z + N(0, noise_var · I)) (nats), z of shape (n, d) [1]. Raises as ``byol_terms``;
+    ParameterError unless noise_var > 0, UnknownNameError for other kernels.
+
+    References
+    ----------
+    [1] Shwartz-Ziv, Balestriero, Kawaguchi, Rudner & LeCun (2023). An information-theoretic perspective on
+        variance-invariance-covariance regularization. NeurIPS.
+
     >>> z = np.eye(3)
     >>> list(byol_pairdist_terms(z, z, target_a=z, target_b=z, predictor=lambda z: z, noise_var=1.0).terms)
     ['prediction', 'entropy']
@@ -134,9 +162,9 @@ def invariance_logdet_terms(
     residual_var: float,
     gather: bool = True,
 ) -> ObjectiveTerms:
-    r"""The literal bound with the Gaussian entropy: total = −[h_G(Z + N) + E log q(Z + N | Z')] in nats.
+    r"""The literal bound with the Gaussian entropy: total = −[h_G(Z + N) + E log q(Z + N | Z')] in nats [1, 2].
 
-    N ~ N(0, I/β), q(z | z') = N(z; z', residual_var · I), so with s² = residual_var and Δ = Z − Z'
+    z has shape (n, d), N ~ N(0, I/β), q(z | z') = N(z; z', residual_var · I), so with s² = residual_var and Δ = Z − Z'
 
     −E log q = (d/2) log(2πs²) + (E‖Δ‖² + d/β)/(2s²);
 
@@ -145,6 +173,12 @@ def invariance_logdet_terms(
     At s² = 1/β it is ½ log|I + βC| − (β/2) E‖Δ‖², CorInfoMax's objective.
 
     Raises SampleError for inadmissible embeddings, ParameterError unless beta and residual_var are positive.
+
+    References
+    ----------
+    [1] Barber & Agakov (2003). The IM algorithm: a variational approach to information maximization. NIPS 16.
+    [2] Shwartz-Ziv, Balestriero, Kawaguchi, Rudner & LeCun (2023). An information-theoretic perspective on
+        variance-invariance-covariance regularization. NeurIPS.
 
     >>> z = np.eye(3)
     >>> print(f"{invariance_logdet_terms(z, z, beta=1.0, residual_var=1.0).total():.4f}")  # −½ log|I + C| = −½ log 2.25
@@ -176,11 +210,15 @@ def invariance_pairdist_terms(
     r"""The bound with a pairwise entropy: total = −[h(Z + N) + E log q(Z + N | Z')] in nats, N ~ N(0, noise_var · I).
 
     With the "bhattacharyya" kernel the entropy of the n-component mixture is bounded from below and in expectation
-    below h(Z + N) (concavity), q integrates to 1 and the noise is in both terms. So −total ≤ I(Z + N; Z') ≤ I(Z; Z')
-    in expectation, mean over which view is Z, and never above log n. With "kl" it is no bound.
+    below h(Z + N) (concavity), q integrates to 1 and the noise is in both terms [1]. z has shape (n, d). So −total ≤
+    I(Z + N; Z') ≤ I(Z; Z') in expectation, mean over which view is Z, and never above log n. With "kl" it is no bound.
 
     Raises SampleError for inadmissible embeddings, ParameterError unless the variances are positive,
     UnknownNameError for other kernels.
+
+    References
+    ----------
+    [1] Kolchinsky & Tracey (2017). Estimating mixture entropy with pairwise distances. Entropy 19(7), 361.
 
     >>> z = 1e3 * np.eye(4)
     >>> print(f"{invariance_pairdist_terms(z, z, noise_var=1.0, residual_var=1.0).bound.value:.4f} = {np.log(4):.4f}")
@@ -209,11 +247,11 @@ def corinfomax_terms(
 ) -> ObjectiveTerms:
     r"""CorInfoMax [1]: −log|R_a + εI| − log|R_b + εI| and (2/(εn)) Σ‖z_a − z_b‖², R the covariances over n.
 
-    The published criterion; its released code averages R over batches with memory 0.01 and weighs the terms anew.
-    A quarter of it, plus (d/2) log ε, is −½ log|I + R/ε| + E‖Δ‖²/(2ε) (mean over views): the literal bound with
-    Gaussian entropy, noise of variance ε in both terms and residual variance ε. For jointly Gaussian views that is
-    minus a lower bound of I(Z + N(0, εI); Z'); for others no bound. Raises SampleError for inadmissible embeddings,
-    ParameterError unless eps > 0.
+    z has shape (n, d); in nats, up to constants. The published criterion; its released code averages R over batches
+    with memory 0.01 and weighs the terms anew. A quarter of it, plus (d/2) log ε, is −½ log|I + R/ε| + E‖Δ‖²/(2ε) (mean
+    over views): the literal bound with Gaussian entropy, noise of variance ε in both terms and residual variance ε. For
+    jointly Gaussian views that is minus a lower bound of I(Z + N(0, εI); Z'); for others no bound. Raises SampleError
+    for inadmissible embeddings, ParameterError unless eps > 0.
 
     References
     ----------
@@ -259,10 +297,10 @@ def mec_terms(
 ) -> ObjectiveTerms:
     r"""Maximum entropy coding [1]: −μ log det(I_n + λ Z_a Z_bᵀ), rows on the unit sphere, μ = (n+d)/2, λ = d/(nε²).
 
-    ε = ``distortion``. The logarithm is cut after ``order`` terms of its power series, −μ Σ_{k≤order} (−1)^{k+1}
-    tr((λ Z_a Z_bᵀ)^k)/k, as in the paper (order 4), or exact (None; then the determinant must be positive). The series
-    converges only where the spectral radius of λ Z_a Z_bᵀ is below 1. For equal views it is minus the minimal coding
-    length in nats at this distortion. Traces run over the smaller product. Numpy or torch.
+    z has shape (n, d), ε = ``distortion``. The logarithm is cut after ``order`` terms of its power series, −μ
+    Σ_{k≤order} (−1)^{k+1} tr((λ Z_a Z_bᵀ)^k)/k, as in the paper (order 4), or exact (None; then the determinant must be
+    positive). The series converges only where the spectral radius of λ Z_a Z_bᵀ is below 1. For equal views it is minus
+    the minimal coding length in nats at this distortion. Traces run over the smaller product. Numpy or torch.
 
     Raises SampleError for inadmissible embeddings and for a determinant that is not positive, ParameterError unless
     distortion > 0 and order is None or at least 1.

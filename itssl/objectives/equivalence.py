@@ -27,7 +27,7 @@ def assert_equivalent(
     The batches have unequal variances (on both sides of 1), correlated columns, means and views that differ, so that
     no term of the usual losses is idle. A view that a loss does not depend on has gradient zero; NaN equals nothing.
     Where they disagree and one is VICReg with weights 25, 25, 1, the message names its normalization; see
-    ``convert_weights`` for the weights that make them equal.
+    ``convert_weights`` for the weights that make them equal. Raises ParameterError for n < 2, d or batches < 1.
 
     >>> from itssl.objectives import convert_weights
     >>> weights = convert_weights((25.0, 25.0, 1.0), source="reference", target="equation", d=8)

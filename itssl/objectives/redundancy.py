@@ -29,9 +29,10 @@ def barlow_twins_terms(
 ) -> ObjectiveTerms:
     r"""Barlow Twins [1]: Σ_i (1 − R_ii)² and Σ_{i≠j} R_ij² of the cross-correlation matrix of the views.
 
-    R_ij = (1/n) Σ_b â_bi b̂_bj with columns centered and divided by √(variance + ε), variances over n as in the batch
-    normalization of the released code. Weights 1 and 0.0051 (the released code's; the paper's text says 5e-3).
-    Numpy or torch; time O(n d min(n, d)). Raises SampleError for inadmissible embeddings, ParameterError for eps < 0.
+    R_ij = (1/n) Σ_b â_bi b̂_bj, without unit, for z of shape (n, d) with columns centered and divided by √(variance +
+    ε), variances over n as in the batch normalization of the released code. Weights 1 and 0.0051 (the released code's;
+    the paper's text says 5e-3). Numpy or torch; time O(n d min(n, d)). Raises SampleError for inadmissible embeddings,
+    ParameterError for eps < 0.
 
     References
     ----------
@@ -74,9 +75,9 @@ def wmse_terms(
 ) -> ObjectiveTerms:
     r"""Whitened MSE [1]: E‖v_a − v_b‖² = 2 − 2 E cos of the views after Cholesky whitening of each.
 
-    Per view and per ``group`` of consecutive rows (default: all): w = L⁻¹(z − z̄) with L Lᵀ = (1 − ridge) C + ridge I,
-    C the unbiased covariance, then v = w/‖w‖. The released code also averages over random groups; shuffle the rows
-    for that (the remainder of n / group is left out). Numpy or torch.
+    From 0 to 4, without unit. Per view, shape (n, d), and per ``group`` of consecutive rows (default: all): w = L⁻¹(z −
+    z̄) with L Lᵀ = (1 − ridge) C + ridge I, C the unbiased covariance, then v = w/‖w‖. The released code also averages
+    over random groups; shuffle the rows for that (the remainder of n / group is left out). Numpy or torch.
 
     Raises SampleError for inadmissible embeddings, for groups of at most d rows without ridge, and for a covariance
     that is singular to rounding (collapse: there is nothing to whiten); ParameterError unless ridge is from 0 to 1 and

@@ -139,7 +139,7 @@ class Objective:
     weights: Weights | None = None
 
     def terms(self, z_a: Any, z_b: Any) -> ObjectiveTerms:
-        """The record of terms on this batch."""
+        """The record of terms, each with its unit, on this batch."""
         return self.function(z_a, z_b, **self.options)
 
     def __call__(self, z_a: Any, z_b: Any) -> tuple[Any, dict[str, float]]:

@@ -44,7 +44,8 @@ def vicreg_terms(
     ============  ==============================  ==================  =============
 
     "equation" is the paper's text, "reference" its released code, "solo" the solo-learn library. There is no
-    default: the caller says which VICReg; :func:`convert_weights` translates. Weights are 25, 25, 1 [1]. v and c are
+    default: the caller says which VICReg; :func:`convert_weights` translates. Weights are 25, 25, 1 [1]. In units of z,
+    z of shape (n, d), invariance is z², variance z, covariance z⁴: the total means nothing without a scale. v and c are
     convex in C, so on n rows both lie above their population values in expectation. Gradients are written by hand and
     can be differentiated once; time O(n d min(n, d)). ``gather``: see :func:`itssl.objectives.gathering.as_views`.
 
@@ -116,6 +117,9 @@ def convert_weights(
 def variance_term(z: Float[Any, "n d"], *, gamma: float = 1.0, eps: float = 1e-4) -> Float[Any, ""]:
     """v(Z) = (1/d) Σ_j max(0, γ − √(C_jj + ε)), C_jj the unbiased variance of column j.
 
+    z has shape (n, d), the value the unit of z; see :func:`vicreg_terms`. Raises SampleError for inadmissible z,
+    ParameterError for a negative gamma or eps.
+
     >>> import numpy as np
     >>> print(f"{variance_term(np.array([[0.0], [0.0]])):.2f}")
     0.99
@@ -126,6 +130,8 @@ def variance_term(z: Float[Any, "n d"], *, gamma: float = 1.0, eps: float = 1e-4
 
 def covariance_term(z: Float[Any, "n d"]) -> Float[Any, ""]:
     """c(Z) = (1/d) Σ_{i≠j} C_ij², C the unbiased covariance, in O(n d min(n, d)).
+
+    z has shape (n, d), the value the unit z⁴; see :func:`vicreg_terms`. Raises SampleError for inadmissible z.
 
     >>> import numpy as np
     >>> float(covariance_term(np.array([[0.0, 0.0], [2.0, 4.0]])))

@@ -64,7 +64,8 @@ def check_entropy_estimator(
     reported as inconclusive, which is no failure, and no pass.
 
     Returns the report. Raises ConformanceError, which lists all failed checks with lines that repeat them;
-    UnknownNameError for a promise, profile or check that is not on offer; SubjectError for what is no estimator.
+    UnknownNameError for a promise, profile or check that is not on offer; ParameterError for a rate outside (0, 1) and
+    no checks; SubjectError for what is no estimator.
 
     >>> import numpy as np
     >>> from itssl.testing import ConformanceError
@@ -93,7 +94,8 @@ def check_mutual_information_estimator(
 ) -> ConformanceReport:
     """Check an estimator of mutual information: a function of x and y, or an object with ``.mutual_information``.
 
-    All else as in :func:`check_entropy_estimator`; promises in :class:`~itssl.testing.promises.InformationPromises`.
+    All else, errors too, as in :func:`check_entropy_estimator`; promises in
+    :class:`~itssl.testing.promises.InformationPromises`.
 
     >>> import numpy as np
     >>> from itssl.testing import ConformanceError
@@ -208,6 +210,7 @@ def entropy_estimator_checks(estimators: Any, *, seed: int = 0, profile: str = "
     """Pairs (estimator, check) for ``pytest.mark.parametrize(("estimator", "check"), …)``, one test each.
 
     ``estimators`` is a list, or a mapping from names to estimators. In the test call ``check(estimator)``.
+    Raises ParameterError for what is neither, else as :func:`check_entropy_estimator`.
 
     >>> from itssl import KozachenkoLeonenko
     >>> pairs = entropy_estimator_checks([KozachenkoLeonenko(k=3)], rotation_invariant=True)
@@ -220,7 +223,7 @@ def entropy_estimator_checks(estimators: Any, *, seed: int = 0, profile: str = "
 def mutual_information_estimator_checks(
     estimators: Any, *, seed: int = 0, profile: str = "ci", **promises: Any
 ) -> list[Any]:
-    """Pairs (estimator, check) as in :func:`entropy_estimator_checks`.
+    """Pairs (estimator, check) as in :func:`entropy_estimator_checks`; errors as in :func:`check_entropy_estimator`.
 
     >>> from itssl import KSG
     >>> [pair.values[1].name for pair in mutual_information_estimator_checks({"ksg": KSG()})][:3]

@@ -31,7 +31,7 @@ class ErrorBudget:
     """What the assertions of a run may spend together, and what they have spent.
 
     Each spends its ``false_verdict_rate``; by the union bound the probability that any of them fails wrongly is at most
-    the sum, whatever they share.
+    the sum, whatever they share. Raises ParameterError unless 0 < total < 1.
 
     >>> budget = ErrorBudget(total=1e-2)
     >>> budget.spend(2e-3), budget.spent

@@ -130,7 +130,7 @@ class ConformanceReport:
 
     @property
     def seconds(self) -> float:
-        """Of all checks together."""
+        """Wall-clock seconds of all checks together."""
         return sum(f.seconds for f in self.findings)
 
     def to_dict(self) -> dict[str, Any]:
