@@ -25,6 +25,8 @@ def folder(tmp_path_factory):
     x = rng.normal(size=(300, 2))
     np.save(place / "x.npy", x)
     np.save(place / "y.npy", x + rng.normal(size=(300, 2)))
+    np.save(place / "embeddings.npy", x)
+    np.save(place / "labels.npy", (x[:, 0] > 0).astype(int))
     return place
 
 
