@@ -21,7 +21,7 @@ def run(folder, out, *options):
 LONG = {
     "output_law", "network_truth", "mutants", "stability", "correspondence", "entropy_during_training", "benchmarks",
     "staircase", "probe_table", "coverage", "decision_rule", "region_speed", "generalization", "which_estimator",
-    "peer_conformance",
+    "peer_conformance", "conformance_stability",
     "saxe_information_plane", "song_ermon_consistency", "logdet_gaussian", "kraskov_gaussian",
 }  # fmt: skip
 """Five seconds each and more, even so."""

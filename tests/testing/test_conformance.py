@@ -217,7 +217,7 @@ def test_the_rate_reaches_the_rule():
     """At a rate near one a look decides with hardly any interval: fewer samples than at a small one."""
 
     def used(rate):
-        report = check_mutual_information_estimator(ksg, only="independence", false_alarm_rate=rate, profile="dev")
+        report = check_mutual_information_estimator(ksg, only="truth", false_alarm_rate=rate, profile="dev")
         return int(report.findings[0].cases[0].arrived.split("over ")[1].split()[0])
 
     assert used(0.9) < used(1e-9)

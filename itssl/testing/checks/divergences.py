@@ -7,7 +7,7 @@ import numpy as np
 from itssl.arrays import Samples
 from itssl.claims.decision import Relation
 from itssl.testing.checks.divergence_worlds import ROWS_OF_Q, divergence_places, equal_laws, lopsided
-from itssl.testing.checks.statistics import SMALL
+from itssl.testing.checks.statistics import AVERAGED, SMALL
 from itssl.testing.checks.trial import Trial, check, outcome_of
 from itssl.testing.checks.worlds import gaussian_rows, ordinary
 from itssl.testing.findings import Case
@@ -60,6 +60,7 @@ def equal(trial: Trial) -> Iterator[Case]:
         place.name, lambda rng: (trial.value(place.name, *place.draw(SMALL, rng)), 0.0),
         Relation.AT_MOST if loose else Relation.EQUAL, margin, worlds=1,
         what=f"a mean answer to {SMALL} and {int(ROWS_OF_Q * SMALL)} rows of", replicates=4,
+        averaged=AVERAGED,
     )  # fmt: skip
 
 

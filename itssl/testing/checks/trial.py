@@ -149,26 +149,31 @@ class Trial:
 
     def decided(
         self, world: str, sides: Callable[[np.random.Generator], tuple[Any, Any]], relation: Relation, margin: float,
-        *, worlds: int, what: str, replicates: int = 1, truth: float | dict[str, float] = 0.0,
+        *, worlds: int, what: str, replicates: int = 1, averaged: int = 1,
+        truth: float | dict[str, float] = 0.0,
     ) -> Case:  # fmt: skip
         """The decision rule on replicates of two sides, at the check's rate shared among its ``worlds``.
 
         ``truth`` is the mean of the right side where it is constant, for the words of the case; by part, if both sides
-        have several.
+        have several. ``averaged`` samples make one replicate where answers are skewed: the rule is for means.
         """
         parts = tuple(truth) if isinstance(truth, dict) else ("",)
 
         def replicate(i: int) -> Sides:
-            left, right = sides(self.rng(world, i))
+            rng = self.rng(world, i)
+            left, right = (
+                sides(rng) if averaged == 1 else np.mean([sides(rng) for _ in range(averaged)], axis=0).tolist()
+            )
             return Sides(left=left, right=right, parts=parts)
 
+        first = self.profile.first_look
         decision = decide(
             replicate, relation, MonteCarlo(margin), false_verdict_rate=self.rate / worlds,
-            first_look=self.profile.first_look, max_replicates=self.profile.replicates * replicates,
+            first_look=first, max_replicates=max(first, self.profile.replicates * replicates // averaged),
         )  # fmt: skip
         center = truth[decision.part] if isinstance(truth, dict) else truth
         found, error = center + decision.gap.value, decision.gap.standard_error
-        arrived = f"{format_with_error(found, error)} over {decision.replicates} samples"
+        arrived = f"{format_with_error(found, error)} over {decision.replicates * averaged} samples"
         if decision.outcome is Outcome.VIOLATED:
             arrived += unit_hint(center, found, 4 * error)
         bound = {
