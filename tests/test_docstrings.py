@@ -27,7 +27,7 @@ ADMITS = re.compile(r"_|require_|refuse_|as_")  # a module's own helpers, and wh
 SHAPES = re.compile(r"\(\d,\)|\([nmkdN]\w*'?( [−-] 1)?,(\s?[nmkdDLNr\d]\w*,?)*\)|\b[RS]\^")
 UNITS = re.compile(r"\bnats\b|\bbits\b|\bunits?\b|[Pp]robabilit|[Aa]ccuracy|\bseconds\b|degrees of freedom")
 FORMULA = re.compile(r"[=∝≤≥↦Σ∫½∞‖√⟨]|ĥ|\\frac|\blog\b|\bcos\(")
-DIRECTION = re.compile(r"\b(un)?bias|LOWER|UPPER|(lower|upper) bound|direction")
+DIRECTION = re.compile(r"\b(un)?bias|LOWER|UPPER|UNKNOWN|(lower|upper) bound|no (\w+ )?direction")
 SOURCE = re.compile(r"\((1[89]|20)\d\d\)")
 POINTS = re.compile(r"\b(as|[Ss]ee|[Tt]he inverse of|(that|those) of)\b")
 POINTS_TO_ERRORS = re.compile(r"(?s)([Rr]aise|[Ee]rror|[Ee]lse|[Oo]therwise).*\bas\b")
