@@ -6,7 +6,7 @@ JOBS ?= 2
 # One thread a worker: two workers with two threads each would fight for two cores.
 PYTEST := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS)
 
-.PHONY: venv verify test test-all mutants bench literature lint clean
+.PHONY: venv verify test test-all mutants bench literature gallery lint clean
 
 venv: $(VENV)/.installed
 
@@ -36,6 +36,10 @@ bench: venv
 literature: venv
 	$(BIN)/python -m experiments.literature --run
 
+# Every picture of itssl.reports with the code that makes it, on one page: gallery/index.html, in under a minute.
+gallery: venv
+	$(BIN)/python -m experiments.gallery
+
 lint: venv
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -43,4 +47,4 @@ lint: venv
 	$(BIN)/lint-imports
 
 clean:
-	rm -rf $(VENV) itssl-report .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) itssl-report gallery .pytest_cache .ruff_cache .import_linter_cache
