@@ -7,7 +7,7 @@ NOTEBOOKS := $(patsubst notebooks/%.py,notebooks/build/%.ipynb,$(wildcard notebo
 # One thread a worker: two workers with two threads each would fight for two cores.
 PYTEST := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS)
 
-.PHONY: venv verify test test-all mutants bench notebooks literature lint clean
+.PHONY: venv verify test test-all mutants bench notebooks literature gallery lint clean
 .DELETE_ON_ERROR:
 
 venv: $(VENV)/.installed
@@ -48,6 +48,10 @@ notebooks/build/%.ipynb: notebooks/%.py $(shell find itssl -name '*.py') | venv
 literature: venv
 	$(BIN)/python -m experiments.literature --run
 
+# Every picture of itssl.reports with the code that makes it, on one page: gallery/index.html, in under a minute.
+gallery: venv
+	$(BIN)/python -m experiments.gallery
+
 lint: venv
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -55,4 +59,4 @@ lint: venv
 	$(BIN)/lint-imports
 
 clean:
-	rm -rf $(VENV) itssl-report notebooks/build .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) itssl-report notebooks/build gallery .pytest_cache .ruff_cache .import_linter_cache

@@ -1,7 +1,7 @@
 """Every picture of `itssl.reports` on one page: `make gallery` writes gallery/index.html in under a minute.
 
-Each public function whose name ends in `_figure` is there; what makes its picture is the example of its docstring, which
-binds the name `figure`.
+Each public function whose name ends in `_figure` is there; what makes its picture is the example of its docstring,
+which binds the name `figure`.
 """
 
 import argparse

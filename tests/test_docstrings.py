@@ -24,12 +24,13 @@ NUMBER = re.compile(r"Estimate|EntropyBounds|ObjectiveTerms|Bound|Task|float|Flo
 RESULT = re.compile(r"Estimate|EntropyBounds|ObjectiveTerms|Task|Float\[.*")
 ADMITS = re.compile(r"_|require_|refuse_|as_")  # a module's own helpers, and what admits arguments anywhere
 
-SHAPES = re.compile(r"\(\w+'?, ?[\w'₋− ]*(, [\w'− ]+)*\)|\b[RS]\^")
+SHAPES = re.compile(r"\(\d,\)|\([nmkdN]\w*'?( [−-] 1)?,(\s?[nmkdDLNr\d]\w*,?)*\)|\b[RS]\^")
 UNITS = re.compile(r"\bnats\b|\bbits\b|\bunits?\b|[Pp]robabilit|[Aa]ccuracy|\bseconds\b|degrees of freedom")
 FORMULA = re.compile(r"[=∝≤≥↦Σ∫½∞‖√⟨]|ĥ|\\frac|\blog\b|\bcos\(")
-DIRECTION = re.compile(r"\b(un)?bias|LOWER|UPPER|(lower|upper) bound|direction")
+DIRECTION = re.compile(r"\b(un)?bias|LOWER|UPPER|UNKNOWN|(lower|upper) bound|no (\w+ )?direction")
 SOURCE = re.compile(r"\((1[89]|20)\d\d\)")
 POINTS = re.compile(r"\b(as|[Ss]ee|[Tt]he inverse of|(that|those) of)\b")
+POINTS_TO_ERRORS = re.compile(r"(?s)([Rr]aise|[Ee]rror|[Ee]lse|[Oo]therwise).*\bas\b")
 
 
 @dataclass(frozen=True)
@@ -48,8 +49,9 @@ class Place:
 
     @cached_property
     def methods(self) -> dict[str, "Place"]:
-        inside = self.node.body if isinstance(self.node, ast.ClassDef) else []
-        return {n.name: Place(self.module, n, self.node) for n in inside if isinstance(n, ast.FunctionDef)}
+        if isinstance(self.node, ast.FunctionDef):
+            return {}
+        return {n.name: Place(self.module, n, self.node) for n in self.node.body if isinstance(n, ast.FunctionDef)}
 
     @cached_property
     def returns(self) -> str:
@@ -82,10 +84,10 @@ class Place:
         checked = "__post_init__" in self.methods or any(method.takes_arrays for method in self.methods.values())
         return isinstance(self.node, ast.ClassDef) and not checked
 
-    def pointed(self) -> Iterator["Place"]:
-        """The places that a sentence sends the reader to."""
+    def pointed(self, points: re.Pattern[str]) -> Iterator["Place"]:
+        """The places that sentences of this kind send the reader to."""
         for sentence in re.split(r"(?<=[.;])\s", self.said):
-            for name in re.findall(r"`~?([\w.]+)(?:\(\))?`", sentence) if POINTS.search(sentence) else ():
+            for name in re.findall(r"`~?([\w.]+)(?:\(\))?`", sentence) if points.search(sentence) else ():
                 *path, last = name.split(".")
                 if self.owner and not path and last in (inside := Place(self.module, self.owner).methods):
                     yield inside[last]
@@ -93,9 +95,9 @@ class Place:
                     yield from [place.methods[last]] if last in place.methods else []
                 yield from NAMED.get(last, [])
 
-    def says(self, pattern: re.Pattern[str], *, elsewhere: bool = True) -> bool:
-        """Whether this docstring, or one that it points to, matches."""
-        texts = [self.said, *(place.said for place in self.pointed() if elsewhere)]
+    def says(self, pattern: re.Pattern[str], points: re.Pattern[str] | None = None) -> bool:
+        """Whether this docstring matches, or one that it points to in sentences of this kind."""
+        texts = [self.said, *(place.said for place in (self.pointed(points) if points else ()))]
         return any(pattern.search(text) for text in texts)
 
 
@@ -116,7 +118,7 @@ def _offered() -> dict[str, Place]:
     for package in packages:
         for name in dir(package):
             offered = getattr(package, name)
-            key = getattr(offered, "__module__", None), getattr(offered, "__qualname__", None)
+            key = str(getattr(offered, "__module__", "")), str(getattr(offered, "__qualname__", ""))
             is_kind = inspect.isclass(offered) and issubclass(offered, enum.Enum | Exception)
             if key in PLACES and not is_kind and PLACES[key] not in found.values():
                 found[f"{package.__name__}.{name}"] = PLACES[key]
@@ -156,7 +158,7 @@ def raised(place: Place, seen: frozenset[str] = frozenset()) -> set[str]:
 def makers(place: Place) -> Iterator[Place]:
     """What runs when an object of a class is made: its own checks and those that it inherits."""
     yield from [method for name, method in place.methods.items() if name == "__post_init__"]
-    for base in place.node.bases:
+    for base in getattr(place.node, "bases", ()):
         for parent in NAMED.get(ast.unparse(base), []):
             yield from makers(parent)
 
@@ -169,26 +171,27 @@ def kinds(error: str) -> set[str]:
 
 def shapes(place: Place) -> list[str]:
     asked = place.takes_arrays and not place.only_holds
-    return [] if not asked or place.says(SHAPES) else ["no shape like (n, d)"]
+    return [] if not asked or place.says(SHAPES, POINTS) else ["no shape like (n, d)"]
 
 
 def units(place: Place) -> list[str]:
     asked = NUMBER.fullmatch(place.returns)
-    return [] if not asked or place.says(UNITS, elsewhere=False) else ["no unit (nats, …, without unit)"]
+    return [] if not asked or place.says(UNITS) else ["no unit (nats, …, without unit)"]
 
 
 def errors(place: Place) -> list[str]:
     places = list(makers(place)) if isinstance(place.node, ast.ClassDef) else [place]
     found = set().union(*map(raised, places))
-    return [e for e in sorted(found) if not place.says(re.compile(rf"\b({'|'.join(sorted(kinds(e)))})\b"))]
+    named = {error: re.compile(rf"\b({'|'.join(sorted(kinds(error)))})\b") for error in sorted(found)}
+    return [error for error, pattern in named.items() if not place.says(pattern, POINTS_TO_ERRORS)]
 
 
 def formula(place: Place) -> list[str]:
-    return [] if not place.has_formula or place.says(FORMULA, elsewhere=False) else ["no formula"]
+    return [] if not place.has_formula or place.says(FORMULA) else ["no formula"]
 
 
 def source(place: Place) -> list[str]:
-    return [] if not place.has_formula or place.says(SOURCE) else ["no dated source"]
+    return [] if not place.has_formula or place.says(SOURCE, POINTS) else ["no dated source"]
 
 
 def direction(place: Place) -> list[str]:
@@ -224,6 +227,12 @@ class Estimator:
 SAID = "h = −∫ p log p; of x with shape (n, d), in nats; without bias; raises SampleError; and ParameterError; (1948)."
 
 
+def planted(code: str) -> Place:
+    node = ast.parse(code).body[0]
+    assert isinstance(node, ast.FunctionDef | ast.ClassDef)
+    return Place("planted", node)
+
+
 @pytest.mark.parametrize("code", [FUNCTION, CLASS])
 @pytest.mark.parametrize(
     ("omitted", "rule"),
@@ -234,7 +243,7 @@ SAID = "h = −∫ p log p; of x with shape (n, d), in nats; without bias; raise
 )  # fmt: skip
 def test_every_omission_is_seen(code, omitted, rule):
     def missing(said):
-        place = Place("planted", ast.parse(code.format(said)).body[0])
+        place = planted(code.format(said))
         return [omission for each in (place, *place.methods.values()) for omission in rule(each)]
 
     owed = rule is not direction or code is CLASS  # a function's answer is an Estimate, which has its direction
@@ -244,10 +253,10 @@ def test_every_omission_is_seen(code, omitted, rule):
 
 def test_a_docstring_may_point_to_another():
     pointing = FUNCTION.format("h = −∫ p log p in nats; all else as in :class:`itssl.KozachenkoLeonenko`.")
-    place = Place("planted", ast.parse(pointing).body[0])
+    place = planted(pointing)
     assert [rule(place) for rule in (units, formula, source)] == [[], [], []]
 
 
 def test_records_of_answers_owe_nothing():
-    held = Place("planted", ast.parse("class Answer:\n    rank: Int[np.ndarray, 'n']").body[0])
+    held = planted("class Answer:\n    rank: Int[np.ndarray, 'n']")
     assert [rule(held) for rule in (shapes, units, errors, formula, source, direction)] == [[]] * 6

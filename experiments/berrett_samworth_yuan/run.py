@@ -53,7 +53,7 @@ def measure(cell: Cell, rng: np.random.Generator) -> dict[str, Any]:
         for name, weights in _weights(k, d).items():
             value = float((surprises @ weights).mean())
             variance = float((np.square(surprises) @ weights).mean() - value**2)
-            found[name].append([value, variance])
+            found[name].append([round(value, 5), round(variance, 4)])
     return found
 
 

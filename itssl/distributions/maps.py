@@ -281,8 +281,8 @@ def spiral_map(
 def additive_coupling(d: int, shift: Callable[[Samples], Samples], *, kept: int | None = None) -> Map:
     """(u, v) ↦ (u, v + shift(u)) with u the first ``kept`` coordinates (half of them unless given) [1].
 
-    Keeps every volume whatever ``shift`` is, for the Jacobian is triangular with ones on its diagonal.
-    Raises LawError unless 1 ≤ kept < d.
+    Rows have shape (n, d). Keeps every volume whatever ``shift`` is, for the Jacobian is triangular with ones on its
+    diagonal. Raises LawError unless 1 ≤ kept < d.
 
     References
     ----------

@@ -55,9 +55,9 @@ def shared_content_pairs(
 ) -> Task:
     r"""Views X = f(S, N), X' = f(S', N'): shared content, private style, one injective map f for both [1].
 
-    (S_i, S'_i) are standard normal pairs of correlation ρ_i, the ``nuisance`` coordinates N, N' standard normal and
-    independent of everything. As f is injective, I(X; X') = I(S; S') = −½ Σ log(1 − ρ_i²) nats, exact, in
-    whatever dimension f ends. Latent rows are (S, N). Raises LawError unless every |ρ_i| < 1,
+    ``correlations`` has shape (k,). (S_i, S'_i) are standard normal pairs of correlation ρ_i, the ``nuisance``
+    coordinates N, N' standard normal and independent of everything. As f is injective, I(X; X') = I(S; S') = −½ Σ log(1
+    − ρ_i²) nats, exact, in whatever dimension f ends. Latent rows are (S, N). Raises LawError unless every |ρ_i| < 1,
     ParameterError for nuisance < 0.
 
     References

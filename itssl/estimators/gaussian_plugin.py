@@ -158,6 +158,7 @@ class GaussianPlugin:
     def conditional_mutual_information(self, x: SamplesLike, y: SamplesLike, z: SamplesLike, /) -> Estimate:
         r"""I(X; Y | Z) = −½ Σ log(1−ρ̂_i²) without its bias, in nats; ρ̂ are the partial canonical correlations.
 
+        x, y and z have shapes (n, d_x), (n, d_y), (n, d_z).
         These are the canonical correlations of the residuals of x and y after linear regression on z, and follow
         exactly the law of :meth:`mutual_information` with n − d_z draws. In terms of entropies it is
         h(X,Z) + h(Y,Z) − h(Z) − h(X,Y,Z), each with its exact bias taken off; so the chain rule

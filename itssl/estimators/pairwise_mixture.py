@@ -101,7 +101,7 @@ class PairwiseMixture:
         return EntropyBounds(*estimates)
 
     def mutual_information(self, x: SamplesLike, y: SamplesLike, /) -> Estimate:
-        """Bound on I(X̃; Ỹ) of the noisy empirical mixture over pairs.
+        """Bound in nats on I(X̃; Ỹ) of the noisy empirical mixture over pairs x, (n, d_x), and y, (n, d_y).
 
         A number ``var`` is the noise of every coordinate of both blocks; a vector or matrix ``var`` describes the
         coordinates of x followed by those of y. "lower" is h_lower(x) + h_lower(y) − h_upper(x, y), "upper" the

@@ -190,46 +190,10 @@ class Assessment:
         return f"{line}\nA2: nearest prototype {low:.3g} to {high:.3g}, median {middle:.3g}, in units of scale 1"
 
     def figure(self) -> "Figure":
-        """Four panels over the scale: exit, overlap and distances of the data, normality, moments. Not shown."""
-        from matplotlib.figure import Figure
+        """The four panels of :func:`itssl.reports.assessment_figure` over the scale of the noise. Not shown."""
+        from itssl.evaluation.figures import assessment_figure
 
-        figure = Figure(figsize=(10.5, 7), layout="constrained")
-        a1, a2, normality, moments = axes = figure.subplots(2, 2).ravel()
-        rows = sorted(self.rows)
-        of = {name: np.array([getattr(row, name) for row in rows]) for name in AssessmentRow._fields}
-
-        def curve(ax: Any, name: str, label: str) -> None:
-            ax.errorbar(of["scale"], of[name], yerr=of[f"{name}_error"], marker="o", ms=4, capsize=2, label=label)
-
-        a1.fill_between(of["scale"], of["exit_lower"], of["exit_upper"], alpha=0.2, label="bounds")
-        curve(a1, "exit", "counted")
-        a1.set(ylim=(-0.05, 1.05), ylabel="P(X leaves its region)")
-        if self.nearest is not None:
-            curve(a2, "misassigned", "misassigned")
-            a2.plot(of["scale"], of["overlap"], "--", label="bound by all distances")
-            half = np.sort(self.nearest) / 2
-            a2.step(half, np.arange(1, len(half) + 1) / len(half), color="0.4", label="prototypes nearer than 2 scales")
-        a2.set(ylim=(-0.05, 1.05), ylabel="probability, share of prototypes")
-        for name, label in (("coordinates", "coordinates"), ("projections", "projections"), ("mardia", "Mardia")):
-            curve(normality, name, label)
-        normality.plot(of["scale"], 1 - of["exit"], color="0.6", label="P(X stays)")
-        normality.axhline(self.level, color="0.35", linewidth=0.8, linestyle=":")
-        normality.set_ylabel(f"normality rejected at level {self.level:g}")
-        for name, color in (("mean", "C0"), ("cov", "C1")):
-            sampling = of[f"{name}_sampling"]
-            moments.plot(of["scale"], np.sqrt(of[name] + sampling), "o-", color=color, ms=4, label=f"{name}, seen")
-            moments.plot(of["scale"], np.sqrt(sampling), ":", color=color, label=f"{name}, sampling alone")
-        moments.set(
-            yscale="log" if np.nansum(of["mean_sampling"]) > 0 else "linear",
-            ylabel="relative error of the predicted moments",
-        )
-        for ax in axes:
-            ax.set(xscale="log", xlabel="scale of the noise")
-            ax.spines[["top", "right"]].set_visible(False)
-            if ax.has_data():
-                ax.legend(frameon=False, fontsize=8)
-        figure.suptitle(self._title(), fontsize=9, parse_math=False)
-        return figure
+        return assessment_figure(self)
 
 
 _SPREAD = ("minimum", "median", "maximum")

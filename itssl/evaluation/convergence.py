@@ -116,42 +116,10 @@ class Convergence:
         return table(heads, [[cell for _, cell in row] for row in lines], caption=self._title())
 
     def figure(self) -> "Figure":
-        """Value against sample size; with a truth also bias, spread and stated error, and the coverage. Not shown."""
-        from matplotlib.figure import Figure
+        """The picture of :func:`itssl.reports.convergence_figure`: value, errors and coverage against n. Not shown."""
+        from itssl.evaluation.figures import convergence_figure
 
-        panels = 1 if self.truth is None else 3
-        figure = Figure(figsize=(4.6 * panels, 3.6), layout="constrained")
-        axes = figure.subplots(1, panels, squeeze=False)[0]
-        n, mean, spread = (np.array([getattr(row, name) for row in self.rows]) for name in ("n", "mean", "spread"))
-        axes[0].errorbar(n, mean, yerr=np.nan_to_num(spread), marker="o", capsize=3, label="mean ± spread")
-        axes[0].set_ylabel(f"{self.quantity} (nats)")
-        if self.truth is not None:
-            axes[0].axhline(self.truth.value, color="0.35", linewidth=0.8, label="truth")
-            self._draw_errors(axes[1], axes[2])
-        axes[0].legend(frameon=False, fontsize=8)
-        for ax in axes:
-            ax.set_xscale("log")
-            ax.set_xticks(n, [str(size) for size in n])
-            ax.set_xticks([], minor=True)
-            ax.set_xlabel("n")
-            ax.spines[["top", "right"]].set_visible(False)
-        figure.suptitle(self._title(), fontsize=9, parse_math=False)
-        return figure
-
-    def _draw_errors(self, errors: Any, coverage: Any) -> None:
-        n = [row.n for row in self.rows]
-        for name, marker in (("bias", "s"), ("spread", "o"), ("stated", "^")):
-            size = [abs(getattr(row, name)) for row in self.rows]
-            bars = [row.mean_error for row in self.rows] if name == "bias" else None
-            errors.errorbar(n, size, yerr=bars, marker=marker, capsize=3, label="|bias|" if bars else name)
-        errors.set_yscale("log")
-        errors.set_ylabel("nats")
-        errors.legend(frameon=False, fontsize=8)
-        shares, share_errors = [row.coverage for row in self.rows], [row.coverage_error for row in self.rows]
-        coverage.errorbar(n, shares, yerr=np.nan_to_num(share_errors), marker="o", capsize=3)
-        coverage.axhline(self.level, color="0.35", linewidth=0.8)
-        coverage.set_ylim(-0.05, 1.05)
-        coverage.set_ylabel(f"coverage of {self.level:.0%} intervals")
+        return convergence_figure(self)
 
     def _title(self) -> str:
         truth = ", on subsamples"

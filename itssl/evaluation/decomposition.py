@@ -98,33 +98,10 @@ class Decomposition:
         return f"From information to VICReg ({self.normalization}), nats, n = {n}, d = {d}"
 
     def figure(self) -> "Figure":
-        """Waterfall: each bar goes from the value before to its own; first and last stand on zero. Not shown."""
-        from matplotlib.figure import Figure
+        """The waterfall of :func:`itssl.reports.decomposition_figure`. Not shown."""
+        from itssl.evaluation.figures import decomposition_figure
 
-        figure = Figure(figsize=(8.4, 0.62 * len(self.steps) + 1.4), layout="constrained")
-        ax = figure.subplots()
-        rows = range(len(self.steps))
-        last = len(self.steps) - 1
-        for row, step in zip(rows, self.steps, strict=True):
-            start = 0.0 if row in (0, last) else step.value - step.gap
-            ax.barh(row, step.value - start, left=start, height=0.62, color=_color(step, row in (0, last)))
-            error = step.standard_error if math.isfinite(step.standard_error) else 0.0
-            if error > 0:
-                ax.errorbar(step.value, row, xerr=error, color="0.2", capsize=3)
-            if row < last:
-                ax.plot([step.value, step.value], [row, row + 1], color="0.5", linewidth=0.8, linestyle=":")
-            ax.annotate(
-                f"{step.relation} {step.value:.4g}".strip(), (max(start, step.value + error), row), (6, 0),
-                textcoords="offset points", va="center", fontsize=8,
-            )  # fmt: skip
-        ax.axvline(0, color="0.35", linewidth=0.8)
-        ax.set_yticks(list(rows), [step.name for step in self.steps])
-        ax.invert_yaxis()
-        ax.margins(x=0.16)
-        ax.set_xlabel("nats")
-        ax.spines[["top", "right"]].set_visible(False)
-        figure.suptitle(self._title(), fontsize=9, parse_math=False)
-        return figure
+        return decomposition_figure(self)
 
 
 _HEADS = ("step", "value", "gap", "why")
@@ -137,11 +114,6 @@ def _cells(step: Step) -> tuple[str, ...]:
 
 def _number(value: float, error: float) -> str:
     return f"{value:.4g} ± ?" if math.isnan(error) else format_with_error(value, error)
-
-
-def _color(step: Step, total: bool) -> str:
-    """Okabe-Ito: totals gray, upper steps orange, lower ones blue, of no direction light gray."""
-    return "0.45" if total else {"≤": "#D55E00", "≥": "#0072B2"}.get(step.relation, "0.7")
 
 
 def decompose(

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Patch
 
 from itssl.claims.chain_answer import INFORMATION, Chain, Link
 from itssl.claims.claim import claims
 from itssl.claims.graph import by_section, claim_graph
+from itssl.evaluation.drawing import axes_in, panels_in, require_answer, title
 
 if TYPE_CHECKING:
     import networkx
@@ -53,13 +54,14 @@ _WIDTH, _HEIGHT, _PITCH, _LINE = 1.66, 0.5, 2.2, 0.66
 """Of a box; from one column to the next, from one row to the next: inches."""
 
 
-def waterfall_figure(chain: Chain) -> Figure:
+def waterfall_figure(chain: Chain, *, figure: Figure | SubFigure | None = None) -> Figure:
     """The chain before and after training side by side: above what is information, below what follows from the bound.
 
     A bar goes from the value of the line before to its own, the first from zero. Labels name the claims that a step
     rests on; numbers are its relation, the value, and in brackets the gap. The bracket at I(Z;Z') is where the
     information of the network itself lies, which the certificate keeps near that of the mixture. Diamonds are the same
-    lines for augmented pictures as views.
+    lines for augmented pictures as views. Values in nats. Draws into ``figure`` where one is given; raises
+    ParameterError for what is no Figure and for another answer.
 
     >>> import numpy as np
     >>> from itssl.claims.chain import measure_links
@@ -70,31 +72,33 @@ def waterfall_figure(chain: Chain) -> Figure:
     >>> rng = np.random.default_rng(0)
     >>> links = measure_links(mlp((4, 32, 2), seed=0), rng.normal(size=(20, 4)), input_std=1e-3)
     >>> views = decompose(*linear_gaussian_views([0.9, 0.5]).sample(500, rng), information="gaussian")
-    >>> floor = Quantity("I(f(X);f(X')) ≥", 1.5, 0.0, 2.0, 0.0, ("C03",), "an example")
+    >>> floor = Quantity("I(f(X);f(X')) ≥", 2.6, 0.0, 2.9, 0.0, ("C03",), "an example")
     >>> bound = Quantity("that ≤", 3.0, 0.0, 2.0, 0.0, ("C39",), "an example")
     >>> chain = Chain(before=links, after=links, premises=(floor,), consequences=(bound,), views_before=views,
     ...               views_after=views, prototypes=20, dim=2, input_std=1e-3, draws=1024, seed=0)
-    >>> [ax.get_title() for ax in waterfall_figure(chain).axes]
+    >>> figure = waterfall_figure(chain)
+    >>> [ax.get_title() for ax in figure.axes]
     ['before training', 'after training', '', '']
     """
+    require_answer("chain", chain, Chain, "itssl.claims.chain.measure_chain")
     split = [link.name for link in chain.before].index(INFORMATION)
     size = len(chain.before)
-    figure = Figure(figsize=(11, 1.9 + 0.46 * (size + 1)), layout="constrained")
-    grid = figure.subplots(2, 2, sharex="row", height_ratios=(split + 1, size - split))
+    ratios = (split + 1, size - split)
+    root, panels = panels_in(figure, 11, 1.9 + 0.46 * (size + 1), 2, 2, sharex="row", height_ratios=ratios)
     floor = next(p for p in chain.premises if p.name.startswith("I(f(X)"))
     sides = (
         ("before training", chain.before, floor.before, chain.views_before),
         ("after training", chain.after, floor.after, chain.views_after),
     )
-    for column, (title, links, least, views) in enumerate(sides):
-        above, below = grid[0, column], grid[1, column]
+    for column, (name, links, least, views) in enumerate(sides):
+        above, below = panels[column], panels[2 + column]
         _waterfall(above, links[: split + 1], labels=column == 0)
         above.errorbar(least, split, xerr=[[0], [links[0].value - least]], color="0.15", capsize=5, zorder=3)
         above.annotate(
             f"of the network itself: {least:.4g} or more ", (least, split), (-4, 0), textcoords="offset points",
             ha="right", va="center", fontsize=8,
         )  # fmt: skip
-        above.set_title(title, fontsize=10)
+        above.set_title(name, fontsize=10)
         _waterfall(below, links[split:], labels=column == 0)
         below.set_xlabel("nats")
         found = {step.name: step.value for step in views.steps}
@@ -103,9 +107,9 @@ def waterfall_figure(chain: Chain) -> Figure:
         below.plot(*zip(*shared, strict=True), **_DIAMOND)
     handles: list[Artist] = [Patch(label=f"{sign} {_MEANING[sign]}".strip(), **_LOOK[sign], **_EDGE) for sign in _LOOK]
     handles.append(Line2D([], [], label="the same line, augmented pictures (I: InfoNCE, a lower bound)", **_DIAMOND))
-    figure.legend(handles=handles, loc="outside lower center", ncols=5, frameon=False, fontsize=8)
-    figure.suptitle(chain.title, fontsize=9, parse_math=False)
-    return figure
+    (figure or root).legend(handles=handles, loc="outside lower center", ncols=5, frameon=False, fontsize=8)
+    title(figure or root, chain.title)
+    return root
 
 
 def _waterfall(ax: Axes, links: Sequence[Link], *, labels: bool) -> None:
@@ -150,19 +154,22 @@ def describe_chain(chain: Chain) -> str:
     return f"Two waterfalls. {chain.title}. {'; '.join(lines)}. {'. '.join(chain.notes)}."
 
 
-def graph_figure() -> Figure:
+def graph_figure(*, ax: Axes | None = None) -> Figure:
     """The claims as boxes by section, with the sign of their relation, and arrows from claims to those that use them.
 
-    Boxes of findings are dashed. Arrows within a section run on its left side.
+    Boxes of findings are dashed. Arrows within a section run on its left side. Draws into ``ax`` where one is given,
+    whose text fits where the axes are as large as the picture without. Raises ParameterError for what is no Axes.
 
-    >>> len(graph_figure().axes)
+    >>> figure = graph_figure()
+    >>> len(figure.axes)
     1
     """
     graph = claim_graph()
     place, heads = _places(graph)
     right, low = max(x for x, _ in place.values()) + _WIDTH, min(y for _, y in place.values())
-    figure = Figure(figsize=(right + 0.6, -low + 1.2))
-    ax = figure.add_axes((0.0, 0.0, 1.0, 1.0))
+    if ax is None:
+        ax = Figure(figsize=(right + 0.6, -low + 1.2)).add_axes((0.0, 0.0, 1.0, 1.0))
+    figure, ax = axes_in(ax, 0, 0)
     ax.set_xlim(-0.5, right + 0.1)
     ax.set_ylim(low - 0.15 - _HEIGHT / 2, 0.7)
     ax.set_axis_off()

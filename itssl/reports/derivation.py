@@ -1,7 +1,6 @@
 """The derivation on the page: its chain of numbers before training and after, and the graph of the claims behind it."""
 
 import base64
-import io
 import math
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
@@ -43,16 +42,15 @@ def graph_section(shown: Collection[str]) -> dict[str, str] | None:
 def picture(figure: "Figure", words: str) -> dict[str, str]:
     """A figure as SVG in base64, with words that say what it shows. Equal figures give equal data.
 
+    It is transparent, and where the reader's scheme is dark its grays are turned, see :mod:`itssl.reports.svg`.
+
     >>> from matplotlib.figure import Figure
     >>> picture(Figure(), "nothing")["alt"]
     'nothing'
     """
-    import matplotlib
+    from itssl.reports.svg import to_svg
 
-    buffer = io.BytesIO()
-    with matplotlib.rc_context({"svg.hashsalt": words, "svg.fonttype": "path"}):
-        figure.savefig(buffer, format="svg", metadata={"Date": None})
-    return {"data": base64.b64encode(buffer.getvalue()).decode("ascii"), "alt": words}
+    return {"data": base64.b64encode(to_svg(figure, words).encode()).decode("ascii"), "alt": words}
 
 
 def _link(a: Link, b: Link) -> dict[str, Any]:

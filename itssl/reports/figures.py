@@ -13,7 +13,19 @@ from matplotlib.patches import Patch
 
 from itssl.claims.claim import claims
 from itssl.claims.verdict import Verdict
+from itssl.evaluation.drawing import axes_in
+from itssl.evaluation.figures import assessment_figure, convergence_figure, decomposition_figure, generalization_figure
 from itssl.reports.forest import allowed, axis_of, in_margins, role
+
+__all__ = [
+    "assessment_figure",
+    "convergence_figure",
+    "decomposition_figure",
+    "families",
+    "family",
+    "gap_figure",
+    "generalization_figure",
+]
 
 # Okabe-Ito colors: told apart by color-blind readers; shape and filling tell them apart in gray
 _LOOK: dict[str, dict[str, Any]] = {
@@ -55,18 +67,18 @@ def gap_figure(verdicts: Sequence[Verdict], *, ax: Axes | None = None) -> Figure
     between −1 and 1 and logarithmic beyond. A margin of zero has no unit: such a row is in half-widths of its
     own interval, and holds left (right) of zero. Gaps that are undefined are named instead of drawn.
 
-    Draws into ``ax`` where one is given and returns its figure. Raises ValueError without verdicts.
+    Draws into ``ax`` where one is given and returns its figure. Raises ValueError without verdicts,
+    ParameterError for what is no Axes.
 
     >>> from itssl.claims.check import check
-    >>> [label.get_text() for label in gap_figure([check("C10", "d=1, shifted")]).axes[0].get_yticklabels()]
-    ['C10 · d=1, shifted']
+    >>> from itssl.claims.check import check
+    >>> figure = gap_figure([check("C10", "d=1, shifted"), check("C10", control="correlated views"), check("C17")])
+    >>> figure.axes[0].get_yticklabels()[0].get_text()
+    'C10 · d=1, shifted'
     """
     if not verdicts:
         raise ValueError("verdicts: expected at least one verdict, got none; run some checks first")
-    if ax is None:
-        ax = Figure(figsize=(9, 1.4 + 0.34 * len(verdicts)), layout="constrained").add_subplot()
-    figure = ax.get_figure(root=True)
-    assert isinstance(figure, Figure)
+    figure, ax = axes_in(ax, 9, 1.4 + 0.34 * len(verdicts))
     axis, scaled = axis_of(verdicts), [in_margins(v) for v in verdicts]
     view = (axis.low, axis.high)
     ax.set_xscale("symlog", linthresh=1.0, linscale=1.0)

@@ -267,7 +267,7 @@ def test_figure_is_returned_with_what_it_shows():
     found = convergence(Mean(c=3.0), Normal(), sizes=[10, 40], replicates=9)
     figure = found.figure()
     labels = [ax.get_ylabel() for ax in figure.axes]
-    assert labels == ["entropy (nats)", "nats", "coverage of 95% intervals"]
+    assert labels == ["entropy (nats)", "error (nats)", "coverage of 95% intervals"]
     assert figure.axes[1].get_legend_handles_labels()[1] == ["|bias|", "spread", "stated"]
     drawn = {line.get_label(): line for ax in figure.axes for line in ax.get_lines()}
     assert np.array_equal(drawn["truth"].get_ydata(), [0.0, 0.0])
