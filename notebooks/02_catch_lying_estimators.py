@@ -8,7 +8,6 @@
 
 # %%
 # %matplotlib inline
-from dataclasses import replace
 
 import numpy as np
 
@@ -136,7 +135,7 @@ statements = {
     "share of failures warned of >= 0.9": (warned, ">=", 0.9),
 }
 verdicts = [
-    replace(itssl.check_inequality(left, right, relation=relation, seed=SEED), world=name)
+    itssl.check_inequality(left, right, relation=relation, seed=SEED, statement=name)
     for name, (left, relation, right) in statements.items()
 ]
 for verdict in verdicts:

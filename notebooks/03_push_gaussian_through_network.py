@@ -8,7 +8,6 @@
 
 # %%
 # %matplotlib inline
-from dataclasses import replace
 
 import numpy as np
 
@@ -111,16 +110,21 @@ except LawError as error:
 # term is the margin, so that only one of the two can hold.
 
 # %%
-by_density = itssl.check_equality(lambda rng: -z.log_density(z.sample(200, rng)), exact.value, margin=branch / 2)
-by_neighbors = itssl.check_equality(lambda rng: itssl.entropy(z.sample(200, rng)).value, exact.value, margin=branch / 2)
-forgotten = itssl.check_equality(lambda rng: -z.log_density(z.sample(200, rng)), naive, margin=branch / 2)
+
+
+def surprise(rng):
+    return -z.log_density(z.sample(200, rng))
+
+
+def neighbors(rng):
+    return itssl.entropy(z.sample(200, rng)).value
+
+
+half = branch / 2
+by_density = itssl.check_equality(surprise, exact.value, margin=half, statement="h(Z), by its density")
+by_neighbors = itssl.check_equality(neighbors, exact.value, margin=half, statement="h(Z), by nearest neighbors")
+forgotten = itssl.check_equality(surprise, naive, margin=half, statement="branch term forgotten, by the density")
 by_density.require()
 by_neighbors.require()
 assert forgotten.outcome is itssl.Outcome.VIOLATED, forgotten
-gap_figure(
-    [
-        replace(by_density, world="h(Z), by its density"),
-        replace(by_neighbors, world="h(Z), by nearest neighbors"),
-        replace(forgotten, world="branch term forgotten, by the density"),
-    ]
-)
+gap_figure([by_density, by_neighbors, forgotten])

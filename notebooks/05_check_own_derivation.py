@@ -81,8 +81,10 @@ print(*lines.values(), sep="\n")
 # margin where there is one, with what is allowed shaded:
 
 # %%
-impossible = itssl.check_inequality(np.log(10), lambda rng: h_gaussian + log_q(rng), seed=SEED)
-print(replace(impossible, world="log 10 <= the bound of line 4"))
+impossible = itssl.check_inequality(
+    np.log(10), lambda rng: h_gaussian + log_q(rng), seed=SEED, statement="log 10 <= the bound of line 4"
+)
+print(impossible)
 gap_figure(list(lines.values()))
 
 # %% [markdown]

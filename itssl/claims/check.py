@@ -93,6 +93,7 @@ def check_inequality(
     seed: int = 0,
     false_verdict_rate: float = 1e-3,
     max_replicates: int = 1024,
+    statement: str = "given by left and right",
 ) -> Verdict:
     """Check a derivation of your own: ``left(rng) relation right(rng)`` up to ``margin``.
 
@@ -100,11 +101,12 @@ def check_inequality(
     draws to average. Both sides get equal generators, so that they see the same draws and the gap is paired. Average
     at least 50 draws in a replicate: the rule needs gaps that are not too skewed, and cannot see events so rare that no
     replicate meets one. Estimates keep their direction: a
-    LOWER estimate on the left cannot certify "<=".
+    LOWER estimate on the left cannot certify "<=". ``statement`` says in words what is checked, for tables and figures.
     Raises UnknownNameError for another relation, ParameterError for a bad margin.
 
-    >>> check_inequality(lambda rng: rng.normal(size=200).mean() ** 2, 0.5, relation="<=").outcome
-    <Outcome.HOLDS: 'HOLDS'>
+    >>> found = check_inequality(lambda rng: rng.normal(size=200).mean() ** 2, 0.5, statement="squared mean <= 1/2")
+    >>> found.world, found.outcome
+    ('squared mean <= 1/2', <Outcome.HOLDS: 'HOLDS'>)
     """
     require_known("relation", relation, [r.value for r in Relation])
     start = time.perf_counter()
@@ -119,7 +121,7 @@ def check_inequality(
         false_verdict_rate=false_verdict_rate, max_replicates=max_replicates,
     )  # fmt: skip
     return Verdict(
-        claim="derivation", kind="theorem", world="given by left and right", control=None, relation=Relation(relation),
+        claim="derivation", kind="theorem", world=statement, control=None, relation=Relation(relation),
         tolerance=MonteCarlo(margin), assumptions={}, false_verdict_rate=false_verdict_rate, seed=seed,
         seconds=time.perf_counter() - start, registered=False, **_fields(decision),
     )  # fmt: skip
