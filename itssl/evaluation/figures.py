@@ -210,7 +210,7 @@ def assessment_figure(found: Assessment, *, figure: Figure | SubFigure | None = 
         )  # fmt: skip
     moments.set(
         yscale="log" if np.nansum(of["mean_sampling"]) > 0 else "linear",
-        ylabel="relative error of the predicted moments",
+        ylabel="relative error of the moments",
     )
     moments.margins(y=0.4)  # room for the legend
     for ax in (a1, a2, normality, moments):

@@ -1,6 +1,7 @@
 """The common look: series differ without color, and what is no place to draw is refused by name."""
 
 from itertools import combinations
+from typing import Any
 
 import pytest
 from matplotlib.axes import Axes
@@ -19,7 +20,7 @@ def test_thirty_five_series_differ_in_marker_or_style() -> None:
 
 def test_the_figure_of_nested_axes_is_the_root() -> None:
     figure = Figure()
-    part = figure.subfigures(1, 2)[0]
+    part: Any = figure.subfigures(1, 1)
     ax = part.subplots()
     assert axes_in(ax, 1, 1) == (figure, ax)
     root, panels = panels_in(figure.subfigures(1, 1), 1, 1, 2, 3)

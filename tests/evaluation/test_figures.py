@@ -116,7 +116,7 @@ def test_they_draw_into_what_is_given_and_change_nothing(
 ) -> None:
     before = list(matplotlib.rcParams.items())
     figure = Figure(layout="constrained")
-    parts = figure.subfigures(2, 2).ravel()
+    parts = np.ravel(np.asarray(figure.subfigures(2, 2)))
     axes: list[Any] = [part.subplots() for part in parts[2:]]
     assert convergence_figure(converged, figure=parts[0]) is figure
     assert assessment_figure(assessed, figure=parts[1]) is figure

@@ -83,7 +83,7 @@ def test_bins_are_drawn_in_order_with_their_band() -> None:
     (ax,) = figure.axes
     values = dict(zip(sweep.bins, sweep.estimates, strict=True))
     curve = next(line for line in ax.lines if line.get_label() == "by bins")
-    np.testing.assert_allclose(curve.get_xydata(), [[b, values[b].value] for b in (4, 16, 64)])
+    np.testing.assert_allclose(np.asarray(curve.get_xydata()), [[b, values[b].value] for b in (4, 16, 64)])
     ends = [values[b].interval() for b in (4, 16, 64)]
     corners = np.asarray(ax.collections[0].get_paths()[0].vertices)
     for b, (low, high) in zip((4, 16, 64), ends, strict=True):
@@ -103,8 +103,8 @@ def test_spectra_are_shares_of_the_eigenvalues_with_effective_rank() -> None:
     cov = np.cov(Z, rowvar=False)
     values = np.linalg.eigvalsh(cov)[::-1]
     first, tick = ax.lines[0], ax.lines[1]
-    np.testing.assert_allclose(first.get_ydata(), values / values.sum(), rtol=1e-10)
-    np.testing.assert_allclose(tick.get_xdata(), effective_rank(cov), rtol=1e-10)
+    np.testing.assert_allclose(np.asarray(first.get_ydata()), values / values.sum(), rtol=1e-10)
+    np.testing.assert_allclose(np.asarray(tick.get_xdata()), effective_rank(cov), rtol=1e-10)
     assert legend_texts(ax)[0] == f"a: effective rank {effective_rank(cov):.3g} of 6"
     assert ax.get_yscale() == "log"
     assert ax.get_ylabel() == "share of the variance"

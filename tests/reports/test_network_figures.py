@@ -37,12 +37,14 @@ def test_a_panel_for_each_metric_with_medians_and_bands() -> None:
     assert [ax.get_ylabel() for ax in figure.axes] == ["loss (nats)", "gradient_norm", "accuracy"]
     assert {ax.get_xlabel() for ax in figure.axes} == {"step"}
     (line,) = loss.lines
-    np.testing.assert_allclose(line.get_xdata(), np.arange(30) * 10 + 4.5)
-    np.testing.assert_allclose(line.get_ydata(), [np.median(np.arange(k, k + 10.0) ** 2) for k in range(0, 300, 10)])
+    np.testing.assert_allclose(np.asarray(line.get_xdata()), np.arange(30) * 10 + 4.5)
+    np.testing.assert_allclose(
+        np.asarray(line.get_ydata()), [np.median(np.arange(k, k + 10.0) ** 2) for k in range(0, 300, 10)]
+    )
     corners = np.asarray(loss.collections[0].get_paths()[0].vertices)
     first = corners[corners[:, 0] == 4.5, 1]
     assert (first.min(), first.max()) == pytest.approx(tuple(np.quantile(np.arange(10.0) ** 2, [0.1, 0.9])))
-    np.testing.assert_allclose(accuracy.lines[0].get_xydata(), [[0, 0.1], [50, 0.9]])
+    np.testing.assert_allclose(np.asarray(accuracy.lines[0].get_xydata()), [[0, 0.1], [50, 0.9]])
     assert legend_texts(loss) == ["middle 80 % of the steps", "median"]
     assert "vicreg_terms, seed 4" in [text.get_text() for text in figure.texts]
     assert_told_apart_in_gray(figure)
@@ -51,7 +53,7 @@ def test_a_panel_for_each_metric_with_medians_and_bands() -> None:
 def test_short_runs_are_drawn_step_by_step_and_names_chosen() -> None:
     figure = training_figure(made_run(20), names=["loss"])
     (ax,) = figure.axes
-    np.testing.assert_allclose(ax.lines[0].get_ydata(), np.arange(20.0) ** 2)
+    np.testing.assert_allclose(np.asarray(ax.lines[0].get_ydata()), np.arange(20.0) ** 2)
     assert len(training_figure(made_run(20, 0)).axes) == 2
 
 
@@ -79,7 +81,7 @@ def test_cells_their_images_and_their_volumes() -> None:
     for cell, before, after in zip(found, left.get_paths(), right.get_paths(), strict=True):
         np.testing.assert_allclose(np.asarray(before.vertices)[:-1], cell.corners)
         np.testing.assert_allclose(np.asarray(after.vertices)[:-1], embed(NETWORK, cell.corners), atol=1e-9)
-    np.testing.assert_allclose(left.get_array(), [np.linalg.slogdet(cell.matrix)[1] for cell in found])
+    np.testing.assert_allclose(np.asarray(left.get_array()), [np.linalg.slogdet(cell.matrix)[1] for cell in found])
     assert bar.get_ylabel() == "log|det A| (nats)"
     assert (inputs.get_xlabel(), outputs.get_ylabel()) == ("x₁ (input units)", "z₂ (output units)")
     bounds = exit_probability(NETWORK, SOURCE.mean[None], SOURCE.cov)
@@ -93,11 +95,11 @@ def test_ellipses_are_level_sets_and_their_images() -> None:
     for k, at in ((1, 0), (2, 1)):
         curve = np.asarray(inputs.lines[at].get_xydata())
         np.testing.assert_allclose(SOURCE.squared_mahalanobis(curve), k**2)
-        np.testing.assert_allclose(outputs.lines[2 * at].get_xydata(), embed(NETWORK, curve))
+        np.testing.assert_allclose(np.asarray(outputs.lines[2 * at].get_xydata()), embed(NETWORK, curve))
     affine = mlp((2, 2), seed=0)
     _, outputs, _ = regions_figure(affine, SOURCE).axes
     for true, predicted in (outputs.lines[:2], outputs.lines[2:4]):
-        np.testing.assert_allclose(np.asarray(true.get_xydata()), predicted.get_xydata(), atol=1e-12)
+        np.testing.assert_allclose(np.asarray(true.get_xydata()), np.asarray(predicted.get_xydata()), atol=1e-12)
 
 
 def test_cells_without_volume_are_hatched() -> None:
@@ -123,7 +125,7 @@ def test_bad_networks_sources_and_boxes_are_refused() -> None:
 def test_they_draw_into_a_given_subfigure_and_change_nothing() -> None:
     before = list(matplotlib.rcParams.items())
     figure = Figure(layout="constrained")
-    left, right = figure.subfigures(1, 2)
+    left, right = np.ravel(np.asarray(figure.subfigures(1, 2)))
     assert training_figure(made_run(9), figure=left) is figure
     assert len(right.axes) == 0
     assert regions_figure(NETWORK, SOURCE, figure=right) is figure
