@@ -123,6 +123,15 @@ def in_place(z_a, z_b):
     return logdet(z_a, z_b)
 
 
+def written_and_restored(z_a, z_b):
+    """The numbers are those of before, but a graph that holds the view finds it written to."""
+    with torch.no_grad():
+        held = z_a.clone()
+        z_a -= z_a.mean(0)
+        z_a.copy_(held)
+    return logdet(z_a, z_b)
+
+
 def normalized_in_place(z_a, z_b):
     z_a, z_b = (z.detach() if z.is_leaf and not z.requires_grad else 1 * z for z in (z_a, z_b))
     z_a /= z_a.norm(dim=1, keepdim=True)
@@ -204,6 +213,10 @@ def stretched(z_a, z_b):
     return (z_a - z_b).square().mean() + vicreg(z_a, z_a)
 
 
+def no_number_of_unequal_shapes(z_a, z_b):
+    return vicreg(z_a, z_b) if z_a.shape == z_b.shape else torch.tensor(torch.nan)
+
+
 def attraction_alone(z_a, z_b):
     z_a, z_b = admitted(z_a, z_b)
     return (z_a - z_b).square().mean()
@@ -275,6 +288,7 @@ OBJECTIVES = (
     _mutant(squeezed, "one_row", **VICREG),
     _mutant(any_number_of_rows, "one_row", translation_invariant=True),
     _mutant(in_place, "input_untouched", **GAUSSIAN),
+    _mutant(written_and_restored, "input_untouched", **GAUSSIAN),
     _mutant(normalized_in_place, "input_untouched", **SPHERE),
     _mutant(single_precision, "dtypes", "gradient", **VICREG),
     _mutant(single_precision_inside, "dtypes", **SPHERE),
@@ -293,6 +307,7 @@ OBJECTIVES = (
     _mutant(first_columns, "both_views", **GAUSSIAN),
     _mutant(nan_to_zero, "missing_values", **VICREG),
     _mutant(stretched, "unequal_shapes", **VICREG),
+    _mutant(no_number_of_unequal_shapes, "unequal_shapes", **VICREG),
     _mutant(attraction_alone, "prevents_collapse", **VICREG),
     _mutant(a_loss_a_row, "symmetry", "gradient", **VICREG),
     _mutant(half_the_slope, "gradient", **VICREG),
