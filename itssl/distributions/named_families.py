@@ -91,7 +91,7 @@ class Catalogue(Mapping[str, T], Generic[T]):
             yield tuple(text(thing) for text in self._columns.values())
 
     def to_pandas(self) -> Any:
-        """The table as a DataFrame, as text. Needs pandas."""
+        """The table as a DataFrame, as text. ImportError without pandas."""
         head, *body = self._rows()
         return require_pandas().DataFrame(body, columns=list(head))
 

@@ -39,6 +39,10 @@ class ScoredEstimator:
     ParameterError: y missing where information is asked for; from ``set_params`` an unknown parameter.
     SampleError: rows that the estimator refuses.
 
+    References
+    ----------
+    [1] Pedregosa et al. (2011). Scikit-learn: machine learning in Python. J. Mach. Learn. Res. 12, 2825-2830.
+
     >>> import numpy as np
     >>> from sklearn.model_selection import cross_val_score
     >>> rng = np.random.default_rng(0)
@@ -53,18 +57,21 @@ class ScoredEstimator:
         self.quantity = quantity
 
     def fit(self, x: SamplesLike, y: Any = None) -> "ScoredEstimator":
-        """Measure the rows; returns the object itself, with ``estimate_`` and ``n_features_in_``."""
+        """Measure the rows, x of shape (n, d); returns the object itself, with ``estimate_`` and ``n_features_in_``."""
         self.estimate_ = self.measure(x, y)
         shape = getattr(x, "shape", None) or (len(x), len(x[0]) if hasattr(x[0], "__len__") else 1)
         self.n_features_in_ = int(shape[1]) if len(shape) > 1 else 1
         return self
 
     def score(self, x: SamplesLike, y: Any = None) -> float:
-        """The value on these rows, in nats; larger is more."""
+        """The value on these rows, x of shape (n, d), in nats; larger is more."""
         return self.measure(x, y).value
 
     def measure(self, x: SamplesLike, y: Any = None) -> Estimate:
-        """The estimate behind :meth:`score`, with error, bias direction and warnings. y is not looked at for one x."""
+        """The estimate behind :meth:`score`, in nats, with error, bias direction and warnings; x of shape (n, d).
+
+        y is not looked at where the quantity is one of x alone. Raises what the class says.
+        """
         require_known("quantity", self.quantity, SCORED)
         measure = getattr(find_estimator(self.estimator, self.quantity), self.quantity)
         if self.quantity != "mutual_information":

@@ -55,6 +55,10 @@ class EmbeddingReport:
 
     ``estimates`` are those in nats by name; ``omitted`` says what was not measured and why, ``notes`` what to know.
     There is no verdict: which warnings matter depends on the question.
+
+    >>> found = embedding_report(stream(0, "doc").normal(size=(200, 2)))
+    >>> found.spectrum.shape, list(found.estimates)
+    ((2,), ['entropy'])
     """
 
     name: str
@@ -136,7 +140,7 @@ class EmbeddingReport:
         return json.dumps(self.to_dict(), ensure_ascii=False, allow_nan=False)
 
     def to_pandas(self) -> Any:
-        """The numbers as a DataFrame over ``quantity``. Needs pandas."""
+        """The numbers as a DataFrame over ``quantity``. ImportError without pandas."""
         return require_pandas().DataFrame(self.lines, columns=list(Line._fields)).set_index("quantity")
 
     def __str__(self) -> str:

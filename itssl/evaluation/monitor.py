@@ -142,7 +142,7 @@ class ActivationMonitor:
         return [reading._asdict() | more for reading, more in self._rows]
 
     def to_pandas(self) -> Any:
-        """The readings as a DataFrame, one row each. Needs pandas."""
+        """The readings as a DataFrame, one row each. ImportError without pandas."""
         return require_pandas().DataFrame(self.record(), columns=[*Reading._fields, *self.measures])
 
     def __str__(self) -> str:

@@ -334,6 +334,7 @@ def _nearest_in_samples(x: Samples, k: int) -> tuple[Float[np.ndarray, "n k"], I
     distances, rows = np.empty((n, k)), np.empty((n, k), dtype=np.intp)
 
     def work(start: int) -> None:
+        """Look among a block of rows for the nearest of all rows."""
         first = min(start, n - size)
         if compiled:
             z, stop = _single(x[first : first + size]), min(start + size, n)

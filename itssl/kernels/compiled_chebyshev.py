@@ -46,6 +46,7 @@ _maximum = partial(_compile, fastmath={"nnan", "nsz"})  # numbers may be taken i
 @_compile
 @no_type_check
 def first_beyond(line, start, radius):
+    """For each row the first place on the sorted line, from its start on, that is further than its radius away."""
     cells = _CELLS * len(line)
     least, most, half = line[0], line[-1], line[0] / 2
     scale = cells / max(most / 2 - half, cells * _TINY)

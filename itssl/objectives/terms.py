@@ -110,7 +110,7 @@ class ObjectiveTerms:
         ]
 
     def to_pandas(self) -> Any:
-        """The terms as a DataFrame over ``term``. Needs pandas."""
+        """The terms as a DataFrame over ``term``. ImportError without pandas."""
         return require_pandas().DataFrame(self._rows(), columns=list(_HEADS)).set_index("term")
 
     def _repr_html_(self) -> str:

@@ -60,7 +60,15 @@ def render_embeddings(report: EmbeddingReport, *, code: str = CODE) -> str:
 
 
 def write_embeddings(report: EmbeddingReport, path: str | Path, *, code: str = CODE) -> Path:
-    """Write :func:`render_embeddings` to a file, making its folder; returns the path. Raises OSError as writing."""
+    """Write :func:`render_embeddings` to a file, making its folder; returns the path. Raises OSError as writing.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> import itssl
+    >>> report = itssl.embedding_report(itssl.stream(0, "page").normal(size=(100, 2)))
+    >>> with TemporaryDirectory() as folder:
+    ...     write_embeddings(report, f"{folder}/embeddings.html").name
+    'embeddings.html'
+    """
     return write_text(path, render_embeddings(report, code=code))
 
 

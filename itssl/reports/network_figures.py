@@ -129,7 +129,7 @@ def regions_figure(
     >>> source = Gaussian(np.array([0.5, 0.8]), np.array([[0.4, 0.2], [0.2, 0.3]]))
     >>> figure = regions_figure(mlp((2, 4, 4, 2), seed=3, slope=0.2), source)
     >>> [ax.get_title() for ax in figure.axes[:2]]
-    ['43 regions of the inputs', 'their images']
+    ['35 regions of the inputs', 'their images']
     """
     if source is not None and (not isinstance(source, Gaussian) or source.dim != 2):
         raise ParameterError(f"source: expected a Gaussian of two dimensions, got {source!r}")

@@ -235,6 +235,8 @@ def mutual_information_estimator_checks(
 def divergence_estimator_checks(estimators: Any, *, seed: int = 0, profile: str = "ci", **promises: Any) -> list[Any]:
     """Pairs (estimator, check) as in :func:`entropy_estimator_checks`.
 
+    Raises ParameterError, SubjectError and UnknownNameError as it does.
+
     >>> from itssl.estimators import WangKulkarniVerdu
     >>> [pair.values[1].name for pair in divergence_estimator_checks({"neighbors": WangKulkarniVerdu()})][:3]
     ['row_order', 'translation', 'scale']
