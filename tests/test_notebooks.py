@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.py"))
-QUICK = {"01", "03", "06"}
+QUICK = {"01", "06"}
 """Below eight seconds; a new notebook is slow until it is named here."""
 CONCLUSIONS = {"require", "assert_equality", "assert_at_most"}
 each = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)

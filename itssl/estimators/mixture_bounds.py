@@ -258,7 +258,8 @@ class _Precisions(NamedTuple):
         factors = np.linalg.cholesky(covs)
         whiteners = np.linalg.inv(factors)
         precisions = whiteners.transpose(0, 2, 1) @ whiteners
-        sizes = (np.sqrt(np.square(each).sum(axis=(1, 2))) for each in (covs, precisions))
+        with np.errstate(over="ignore"):  # an infinite size sends all its pairs to the sum of squares
+            sizes = [np.sqrt(np.square(each).sum(axis=(1, 2))) for each in (covs, precisions)]
         return cls(factors, whiteners, precisions, *sizes)
 
 
@@ -268,7 +269,7 @@ def _kl_divergences(parts: _Parts, inverse: _Precisions, rows: slice) -> np.ndar
     All traces are one matrix product of the d² numbers of Σ_j⁻¹ and Σ_i. Its terms cancel where matrices are narrow:
     it errs in the order of ε ‖Σ_j⁻¹‖ ‖Σ_i‖. Where d times that exceeds 1e-11 of the trace, it is ‖L_j⁻¹L_i‖² instead, a
     sum of squares. Measured on random matrices, d = 2 to 96, both lose as many digits as the inverses do: relative
-    errors of 4e-12 at condition 10⁶.
+    errors of up to 5e-11 at condition 10⁶.
     """
     means, covs = parts.means, parts.covs
     m, d = means.shape

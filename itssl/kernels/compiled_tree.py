@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from itssl.arrays import Samples
+from itssl.choices import ParameterError
 from itssl.kernels.threads import cores, in_order
 
 _LEAF = 32  # rows at most: 16 take a quarter longer on 3 columns; 64 a tenth, and a third on 2
@@ -45,9 +46,13 @@ def compiled_neighbors(x: Samples, k: int, p: float) -> tuple[Float[np.ndarray, 
     Exact where squares of differences neither over- nor underflow: distances are those of the differences in double
     precision, and a box is never taken for farther than a row in it, for rounding is monotone.
 
+    Raises ParameterError for numbers that are not finite: cuts at medians would not end.
+
     >>> compiled_neighbors(np.array([[0.0, 0.0], [1.0, 1.0], [3.0, 3.0]]), 1, np.inf)[0].ravel()
     array([1., 1., 2.])
     """
+    if not np.isfinite(x).all():
+        raise ParameterError("x: expected finite numbers, got NaN or infinite ones; drop these rows")
     n, d = x.shape
     leaves = 1 << (-(-n // _LEAF) - 1).bit_length()
     width = -(-n // (leaves * _VECTOR)) * _VECTOR
@@ -179,7 +184,7 @@ def _search(tiles, low, high, order, squares, first, last, distances, neighbors)
     """The nearest rows of each row of the leaves from first up to last, from its own leaf up to the root."""
     leaves, d, width = tiles.shape
     n, k = distances.shape
-    best, found, bounds = np.empty((width, k)), np.empty((width, k), dtype=np.int64), np.empty(width)
+    best, found, bounds = np.empty((width, k)), np.zeros((width, k), dtype=np.int64), np.empty(width)
     away, far = np.empty(width), np.empty(width)
     asked, hits = np.empty(width + 1, dtype=np.int64), np.empty(width + 1, dtype=np.int64)
     stack, gaps = np.empty(_STACK, dtype=np.int64), np.empty(_STACK)

@@ -186,12 +186,13 @@ def _mean(rows: Float[np.ndarray, "m d"]) -> Float[np.ndarray, " d"]:
 def _rounding(n: int, d: int) -> float:
     """Products are added along a chunk, then over chunks; by Cauchy–Schwarz Σ |y_i y_j| is at most the root.
 
+    A chunk of r rows errs by r u in its products and, through its mean, an r-fold sum as well, by 2 r u; ε = 2u.
     That is for rows which lie about ``near``. Each x − near is rounded by u |x − near|, and with m_c the mean of its
     chunk from there |x − near| ≤ |x − near − m_c| + max |m_c|. The root of the sum of squares of column j is at most
     √s_jj + √n max |m_c|: so in Σ y_i y_j, relative to √(s_ii s_jj), all errors grow by 1 + max_j max_c |m_c| √(n/s_jj).
     """
     rows = chunk_rows(d)
-    return (min(rows, n) + n // rows + 16) * float(np.finfo(np.float64).eps)
+    return (1.5 * min(rows, n) + n // rows + 16) * float(np.finfo(np.float64).eps)
 
 
 # --- sums over shards --------------------------------------------------------------------------------------------

@@ -193,6 +193,7 @@ def test_entropy_of_singular_outputs_is_minus_infinity():
     assert entropy(Gaussian.standard(2), mlp((2, 1, 2), seed=0)).value == -np.inf
 
 
+@pytest.mark.slow
 def test_a_wrong_rank_is_refuted():
     network = mlp((2, 8, 1), seed=0)
     assert itssl.check("C15", Deterministic(network=network, dim=2, rank=2)).outcome is itssl.Outcome.VIOLATED

@@ -110,6 +110,7 @@ def test_deterministic_relations_are_finite_and_say_so():
     assert [w.code for w in found.warnings] == ["deterministic"]
 
 
+@pytest.mark.slow
 def test_standard_error_matches_the_spread():
     """150 seeds: the spread is known to ±6 %."""
     rng = [stream(s, "spread") for s in range(150)]

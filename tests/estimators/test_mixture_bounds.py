@@ -276,6 +276,18 @@ def test_bracket_a_thousand_random_mixtures():
     assert bracket_random_mixtures(1000) > 0.3
 
 
+def test_sizes_whose_squares_overflow():
+    """Matrices of 1e150 at condition 1e6: what is known without a unit shifts by d log 1e75."""
+    rng = stream(0, "wide matrices")
+    turned = [np.linalg.qr(rng.normal(size=(3, 3)))[0] for _ in range(4)]
+    covs = np.array([(q * [1.0, 1e-3, 1e-6]) @ q.T for q in turned])
+    means = rng.normal(size=(4, 3))
+    usual = kolchinsky_tracey_bounds(GaussianMixture(np.full(4, 0.25), means, covs))
+    wide = kolchinsky_tracey_bounds(GaussianMixture(np.full(4, 0.25), 1e75 * means, 1e150 * covs))
+    shift = 3 * np.log(1e75)
+    np.testing.assert_allclose(wide, np.add(usual, shift), rtol=1e6 * 64 * np.finfo(float).eps)
+
+
 def test_bad_parameters():
     mixture = random_mixture(0, 2, 2, "diagonal")
     for alpha in (0.0, 1.0, -0.5, np.nan):

@@ -70,6 +70,7 @@ def alarms(replicates, sizes):
     return found, tried
 
 
+@pytest.mark.slow
 def test_full_rank_continuous_laws_raise_no_false_alarm():
     """72 reports at a rate below 1 %: two or more happen by chance in at most 16 % of seeds, and seeds are fixed."""
     found, tried = alarms(4, [(100, 2), (300, 5), (400, 16)])

@@ -265,7 +265,10 @@ VALID = {
 
 
 @pytest.mark.parametrize("task", [GAUSSIAN, PROTOTYPES], ids=["Gaussian", "prototypes"])
-@pytest.mark.parametrize("options", VALID.values(), ids=VALID)
+@pytest.mark.parametrize(
+    "options",
+    [pytest.param(o, id=name, marks=[pytest.mark.slow] * name.startswith("kde, ")) for name, o in VALID.items()],
+)
 def test_what_is_called_valid_is_a_lower_bound(task, options):
     def replicate(i):
         found = information_bound(*task.sample(80, stream(i, "valid")), seed=i, **options)

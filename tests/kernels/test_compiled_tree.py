@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from itssl.arrays import stream
+from itssl.choices import ParameterError
 from itssl.kernels import compiled_tree as kernel
 from itssl.kernels.compiled_tree import compiled_neighbors
 from itssl.kernels.tree_neighbors import tree_neighbors
@@ -187,3 +188,11 @@ def test_without_a_folder_for_the_cache_it_compiles_without_one(monkeypatch):
 def test_without_numba_functions_stay_as_they_are(monkeypatch):
     monkeypatch.setitem(sys.modules, "numba", None)
     assert kernel._compiled(abs) is abs
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_numbers_that_are_not_finite_are_refused(bad):
+    x = stream(0, "not finite").normal(size=(40, 2))
+    x[7, 1] = bad
+    with pytest.raises(ParameterError, match="x: expected finite numbers, got NaN or infinite ones"):
+        compiled_neighbors(x, 2, 2.0)

@@ -61,7 +61,9 @@ def agree(draws, truth, n=500):
 # --- entropies -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", INJECTIVE)
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=pytest.mark.slow) if n.endswith("-16") else n for n in INJECTIVE]
+)
 def test_entropy_by_change_of_variables_with_whole_jacobians(name):
     net: Any = truth_networks()[name]
 

@@ -286,3 +286,26 @@ def test_no_objective_is_refused_before_any_check():
         check_objective(3)
     with pytest.raises(SubjectError, match="got the class RunningMean"):
         check_objective(RunningMean)
+
+
+def absolute(z_a, z_b):
+    return (z_a - z_b).abs().mean()
+
+
+def hinged_pairs(z_a, z_b):
+    """A margin to the rows of other pairs, as in batches of triplets."""
+    away = torch.cdist(z_a, z_b)
+    return torch.relu(1 + away.diagonal()[:, None] - away).mean()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_kinks_are_no_error_of_the_gradient(seed):
+    """Thousands of them, some of which lie within a step; a gradient that is wrong stays so whatever the step."""
+    assert not check_objective(absolute, only="gradient", rows=256, columns=64, seed=seed).failures
+    assert not check_objective(hinged_pairs, only="gradient", rows=128, columns=16, least_rows=1, seed=seed).failures
+
+    def detached(z_a, z_b):
+        return absolute(z_a, z_b) + 1e-3 * (z_a.detach() ** 2).mean()
+
+    with pytest.raises(ConformanceError):
+        check_objective(detached, only="gradient", rows=256, columns=64, seed=seed)

@@ -6,7 +6,8 @@ import numpy as np
 
 from itssl.arrays import Samples
 from itssl.claims.decision import Relation
-from itssl.testing.checks.divergence_worlds import ROWS_OF_Q, divergence_places, equal_laws, lopsided
+from itssl.distributions.gaussian import Gaussian
+from itssl.testing.checks.divergence_worlds import ROWS_OF_Q, equal_laws, lopsided, of_laws
 from itssl.testing.checks.statistics import AVERAGED, SMALL
 from itssl.testing.checks.trial import Trial, check, outcome_of
 from itssl.testing.checks.worlds import gaussian_rows, ordinary
@@ -92,15 +93,15 @@ def asymmetry(trial: Trial) -> Iterator[Case]:
 def additivity(trial: Trial) -> Iterator[Case]:
     """Three estimates from the same draws of independent columns, in one and two dimensions."""
     trial.needs(2 in trial.promises.dims(1, 2), "max_dim=1")
-    n, place = trial.profile.rows, next(p for p in divergence_places() if p.gaussian and p.dim == 2)
-    world = "independent normal columns, those of Q wider"
+    n, world = trial.profile.rows, "independent normal columns, those of Q wider"
+    laws = Gaussian(np.ones(2), 0.25 * np.eye(2)), Gaussian(np.zeros(2), 2.25 * np.eye(2))
 
     def sides(rng: np.random.Generator) -> tuple[float, float]:
-        x, y = 1 + 0.5 * rng.standard_normal((n, 2)), 1.5 * rng.standard_normal((int(ROWS_OF_Q * n), 2))
+        x, y = laws[0].sample(n, rng), laws[1].sample(int(ROWS_OF_Q * n), rng)
         parts = sum(trial.value(world, x[:, [j]], y[:, [j]]) for j in range(2))
         return trial.value(world, x, y), parts
 
-    margin = place.margin(trial.promises, n)
+    margin = of_laws(world, *laws, gaussian=True).margin(trial.promises, n)
     yield trial.decided(world, sides, Relation.EQUAL, margin, worlds=1, what="a mean D̂(X‖Y) − Σ_j D̂(X_j‖Y_j) of")
 
 

@@ -9,7 +9,8 @@ from itssl.testing.checks.batches import Objective, Views, objective, rounding, 
 from itssl.testing.checks.trial import Trial, check, outcome_of
 from itssl.testing.findings import Case
 
-STEP = 2.0**-13
+STEPS = 2.0**-13, 2.0**-17, 2.0**-21
+"""The later ones where the first misses: a kink of the loss within a step is missed by none of another length."""
 TINY = 2.0**-28
 """A step whose square is the rounding of float64, and that float32 does not resolve."""
 VIEWS = ("z_a", "z_b")
@@ -23,7 +24,8 @@ VIEWS = ("z_a", "z_b")
 )
 def gradient(trial: Trial) -> Iterator[Case]:
     """Against central differences in float64, of fourth order. Their error: the distance to those of second order,
-    whose own is larger, and ε·n·d·max(1, |L|)/h for the rounding of the losses."""
+    whose own is larger, and ε·n·d·max(1, |L|)/h for the rounding of the losses. This holds between the kinks of a
+    loss, such as a hinge's: a miss is looked at again with shorter steps, and counts if none agrees."""
     trial.needs(trial.promises.stop_gradient != "targets", 'stop_gradient="targets": the targets move with the value')
     z, world = views(trial), shown(trial)
     ask = objective(trial, z[0])
@@ -35,24 +37,27 @@ def gradient(trial: Trial) -> Iterator[Case]:
             if found is None:
                 yield violated(f"{world}, {VIEWS[i]}", "a gradient", "none")
                 continue
-            two, four = _differences(ask, world, z, i, direction)
-            tolerance = abs(four - two) + 4 * rounding(loss.item(), z[i]) / STEP
-            slope = float((found * direction).sum())
+            slope, fine, expected = float((found * direction).sum()), False, ""
+            for step in STEPS:
+                two, four = _differences(ask, world, z, i, direction, step)
+                tolerance = abs(four - two) + 4 * rounding(loss.item(), z[i]) / step
+                expected = expected or f"{four:.9g} within {tolerance:.1g}"
+                if fine := abs(slope - four) <= tolerance:
+                    break
             yield Case(
-                world=f"{world}, {VIEWS[i]} moved", expected=f"{four:.9g} within {tolerance:.1g}",
-                arrived=f"{slope:.9g}", outcome=outcome_of(abs(slope - four) <= tolerance),
-            )  # fmt: skip
+                world=f"{world}, {VIEWS[i]} moved", expected=expected, arrived=f"{slope:.9g}", outcome=outcome_of(fine)
+            )
 
 
-def _differences(ask: Objective, world: str, z: Views, i: int, direction: Tensor) -> tuple[float, float]:
-    """Slopes along a direction of view i, by central differences of second and of fourth order."""
+def _differences(ask: Objective, world: str, z: Views, i: int, direction: Tensor, h: float) -> tuple[float, float]:
+    """Slopes along a direction of view i, by central differences of second and of fourth order over steps h."""
 
     def across(step: float) -> float:
         ahead, behind = (ask.value(world, *_moved(z, i, sign * step * direction)) for sign in (1, -1))
         return ahead - behind
 
-    near, far = across(STEP), across(2 * STEP)
-    return near / (2 * STEP), (8 * near - far) / (12 * STEP)
+    near, far = across(h), across(2 * h)
+    return near / (2 * h), (8 * near - far) / (12 * h)
 
 
 def _moved(z: Views, i: int, by: Tensor) -> Views:
