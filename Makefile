@@ -7,7 +7,7 @@ NOTEBOOKS := $(patsubst notebooks/%.py,notebooks/build/%.ipynb,$(wildcard notebo
 # One thread a worker: two workers with two threads each would fight for two cores.
 PYTEST := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS)
 
-.PHONY: venv verify test test-all mutants bench notebooks literature gallery lint clean
+.PHONY: venv verify test test-all test-fast mutants bench notebooks literature gallery lint clean
 .DELETE_ON_ERROR:
 
 venv: $(VENV)/.installed
@@ -25,6 +25,11 @@ test: venv
 
 test-all: venv
 	$(PYTEST)
+
+# The kernels with numba, which is then installed: compiled forms and their fallbacks give the same answers.
+test-fast: venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[fast]'
+	$(PYTEST) -m 'not slow' tests/kernels
 
 # Would the tests notice an error? Each planted one is tried in a copy; fails if one survives.
 mutants: venv
