@@ -309,3 +309,11 @@ def test_kinks_are_no_error_of_the_gradient(seed):
 
     with pytest.raises(ConformanceError):
         check_objective(detached, only="gradient", rows=256, columns=64, seed=seed)
+
+
+def test_a_crash_is_no_refusal():
+    def by_rows(z_a, z_b):
+        return torch.stack([(z_a[i] - z_b[i]).square().sum() for i in range(max(len(z_a), len(z_b)))]).mean()
+
+    with pytest.raises(ConformanceError, match="IndexError, a crash, not refused"):
+        check_objective(by_rows, only="unequal_shapes")

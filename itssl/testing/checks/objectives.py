@@ -10,6 +10,7 @@ from torch import Tensor
 
 from itssl.testing.checks.batches import Views, objective, shown, views
 from itssl.testing.checks.inputs import CONDUCT, _generators, _restored, _settings
+from itssl.testing.checks.refusals import crashed
 from itssl.testing.checks.trial import Trial, check, outcome_of
 from itssl.testing.findings import Case
 
@@ -316,7 +317,10 @@ def _refused(
     try:
         loss = float(ask.ask(*z).detach())
     except Exception as error:
-        return Case(world=world, expected=expected, arrived=type(error).__name__, outcome=outcome_of(True))
+        crash = ", a crash, not refused (raise a ValueError with what is wrong)" if crashed(error) else ""
+        return Case(
+            world=world, expected=expected, arrived=f"{type(error).__name__}{crash}", outcome=outcome_of(not crash)
+        )
     fine = not only_errors and not np.isfinite(loss)
     return Case(
         world=world, expected=expected, arrived=f"{loss:.6g}" + ("" if fine else hint), outcome=outcome_of(fine)
