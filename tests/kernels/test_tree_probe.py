@@ -115,6 +115,13 @@ def test_where_the_sample_leaves_it_open_all_rows_are_counted(monkeypatch):
     assert counted == [1024, 1024, 6000]
 
 
+@pytest.mark.parametrize(("read", "pays"), [(200.0, True), (50_000.0, False)])
+def test_a_sample_that_is_read_whole_decides_nothing_about_many_rows(monkeypatch, read, pays):
+    """On 60,000 rows even a sample that is read whole leaves room for a tree: all rows are asked."""
+    monkeypatch.setattr(kernel, "rows_examined", lambda x, *a: 1024.0 if len(x) == 1024 else read)
+    assert tree_pays(np.zeros((60_000, 40)), 4, 2.0) is pays
+
+
 @pytest.mark.parametrize(("n", "k"), [(512, 511), (600, 4), (1100, 900), (3000, 1500)])
 def test_any_number_of_neighbors_can_be_asked(n, k):
     assert tree_pays(cloud(stream(0, "many", n), n, 8), k, 2.0) in (True, False)
