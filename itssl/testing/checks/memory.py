@@ -11,11 +11,18 @@ import numpy as np
 from itssl.testing.checks.trial import Trial, check, outcome_of
 from itssl.testing.findings import Case
 
-SIZES = (1024, 2048, 4096)
-FLOOR = 2 * 2**20
-"""Bytes by which a peak may grow unnoticed from the first size to the second. A table of single bytes grows by 3 and
-then by 12 times 2²⁰."""
-LAW = "from n to 2n to 4n rows, memory grows by a and at most 2.5a: no table of n × n"
+SIZES = (512, 1024, 4096)
+SHARE = 11
+"""The last growth allowed, in units of the first: memory in proportion to the rows grows by a and 6a, a table by a and
+20a; both are left a factor near two."""
+FLOOR = 5 * 2**18
+"""Bytes by which the memory that Python counts may grow unnoticed at first. A table of single bytes grows by 3 and then
+by 60 times 2¹⁸."""
+HOLES = 4 * 2**20
+"""The same where the system alone counts. What is freed between two calls leaves holes in the heap: a loop over torch
+tiles of 8 MiB was seen to keep 16 to 53 MiB. A table of single precision grows by 3 and then by 60 times 2²⁰."""
+REPEATS = 3
+LAW = f"from n to 2n to 8n rows, memory grows by a and at most {SHARE}a: no table of n × n"
 STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
@@ -28,43 +35,42 @@ STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 def memory(trial: Trial) -> Iterator[Case]:
     """Growth of the peak of one call over what was there before, after a first call for what is loaded and kept.
 
-    Memory in proportion to the rows grows by a and 2a, a table by a and 4a; buffers of a fixed size cancel. What else
-    runs in the process can only add to a peak: growth that is too large is measured again, and the smaller peaks count.
+    Buffers of a fixed size cancel. What else runs in the process can only add to a peak: growth that is too large is
+    measured again, and the smallest peaks count.
     """
     trial.needs(trial.promises.memory == "linear", f"memory={trial.promises.memory!r}")
     d = trial.promises.dims(1, 2)[-1]
     world = f"{', '.join(map(str, SIZES))} normal rows of {d} column{'s' * (d > 1)}"
     given = [_rows(trial, n, d) for n in SIZES]
     trial.answer(world, *given[0])
-
-    def peaks() -> list[int]:
-        return [peak_bytes(lambda x=x: trial.answer(world, *x)) for x in given]
-
-    found = peaks()
-    if _excess(found) > 0:
-        found = [min(pair) for pair in zip(found, peaks(), strict=True)]
-    fine = _excess(found) <= 0
-    mib = [f"{size / 2**20:.3g}" for size in (*found, found[2] - _excess(found))]
+    peaks, excess = np.full((3, 2), np.inf), float("inf")
+    for _ in range(REPEATS):
+        peaks = np.minimum(peaks, [peak_bytes(lambda x=x: trial.answer(world, *x)) for x in given])
+        excess = _excess(peaks)
+        if excess <= 0:
+            break
+    mib = [f"{size / 2**20:.3g}" for size in (*peaks.sum(1), peaks[2].sum() - excess)]
     yield Case(
-        world=world, expected=f"a last peak of at most {mib[3]} MiB", outcome=outcome_of(fine),
-        arrived=f"peaks of {mib[0]}, {mib[1]} and {mib[2]} MiB" + ("" if fine else ' (declare memory="quadratic")'),
+        world=world, expected=f"a last peak of at most {mib[3]} MiB", outcome=outcome_of(excess <= 0),
+        arrived=f"peaks of {mib[0]}, {mib[1]} and {mib[2]} MiB" + ' (declare memory="quadratic")' * (excess > 0),
     )  # fmt: skip
 
 
-def _excess(peaks: list[int]) -> int:
-    """Bytes of the last of three peaks beyond what is allowed."""
+def _excess(peaks: np.ndarray) -> float:
+    """Bytes of the last of three peaks beyond what is allowed, the more of what Python and the system alone count."""
     first, second, third = peaks
-    return third - second - int(2.5 * max(second - first, FLOOR))
+    return float((third - second - SHARE * np.maximum(second - first, [FLOOR, HOLES])).max())
 
 
-def peak_bytes(work: Callable[[], Any]) -> int:
-    """Bytes by which ``work()`` raises the peak of memory: as Python and numpy count it, or Linux, whichever is more.
+def peak_bytes(work: Callable[[], Any]) -> tuple[int, int]:
+    """Bytes by which ``work()`` raises the peak of memory: as Python and numpy count them, and what Linux sees beyond.
 
     What other libraries allocate, as torch does, is seen by the system alone, which in turn does not see pages that the
-    process holds already; free ones are given back first. Elsewhere than on Linux the first number remains. The mark of
+    process holds already; free ones are given back first. Elsewhere than on Linux the second number is 0. The mark of
     the resident peak is set back (``/proc/self/clear_refs``), and that of tracemalloc, which goes on if it was running.
 
-    >>> peak_bytes(lambda: np.ones((1000, 1000)).sum()) >= 8_000_000
+    >>> counted, beyond = peak_bytes(lambda: np.ones((1000, 1000)).sum())
+    >>> counted >= 8_000_000 > beyond
     True
     """
     tracing, resident = tracemalloc.is_tracing(), _resident()
@@ -78,7 +84,7 @@ def peak_bytes(work: Callable[[], Any]) -> int:
     finally:
         if not tracing:
             tracemalloc.stop()
-    return max(counted, 0 if resident is None else _field("VmHWM") - resident)
+    return counted, 0 if resident is None else max(_field("VmHWM") - resident - counted, 0)
 
 
 def _resident() -> int | None:
