@@ -11,7 +11,7 @@ from jaxtyping import Float
 from itssl.arrays import Samples
 from itssl.kernels.tree_neighbors import compiled_for
 
-_FEW_COLUMNS, _SOME_COLUMNS = 5, 8  # up to which a tree is always faster; up to _SOME_ROWS rows
+_FEW_COLUMNS, _SOME_COLUMNS = 5, 8  # up to which a tree is always faster; the second: compiled or few rows
 _FEW_ROWS, _SOME_ROWS = 512, 2048  # with fewer than the first, counting is not worth it: all are supposed to be read
 _QUERIES = 16
 _SAMPLE = 1024  # rows
@@ -44,12 +44,13 @@ def tree_pays(x: Samples, k: int, p: float) -> bool:
     (True, False)
     """
     n, d = x.shape
-    if d <= (_SOME_COLUMNS if n <= _SOME_ROWS else _FEW_COLUMNS):
+    compiled = p == 2 and compiled_for(x, p)
+    if d <= (_SOME_COLUMNS if compiled or n <= _SOME_ROWS else _FEW_COLUMNS):
         return True
     a, b, c, e = _ALL_PAIRS[p]
     all_pairs = a + b * d + n * (c + e * d)
 
-    read = (_READ[p][0] + _READ[p][1] * d * (n / 1000) ** 0.2) * (_COMPILED if p == 2 and compiled_for(x, p) else 1)
+    read = (_READ[p][0] + _READ[p][1] * d * (n / 1000) ** 0.2) * (_COMPILED if compiled else 1)
 
     def cost(examined: float) -> float:
         return (_BUILD[0] + _BUILD[1] * d + min(n, examined) * read) / all_pairs
