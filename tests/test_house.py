@@ -118,3 +118,8 @@ def test_functions_that_use_the_package_can_be_sent_to_other_processes():
 
     for package in (itssl, itssl.networks, itssl.evaluation, itssl.estimators):
         assert cloudpickle.loads(cloudpickle.dumps(package)) is package
+
+
+def test_types_are_shipped():
+    """PEP 561: type checkers of others look for this file."""
+    assert (ROOT / "py.typed").is_file()

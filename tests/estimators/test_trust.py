@@ -79,6 +79,7 @@ def test_full_rank_continuous_laws_raise_no_false_alarm():
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_false_alarms_are_below_one_percent():
     """Slow: 2,400 reports, minutes. Up to 1 % and three standard deviations of the count."""
     found, tried = alarms(50, [(50, 1), (50, 5), (200, 2), (300, 10), (1000, 3), (500, 32), (300, 64), (2000, 8)])
@@ -122,3 +123,20 @@ def test_suspicion_does_not_raise_but_nonsense_does():
             itssl.diagnose(bad)
     with pytest.raises(SampleError, match="same number of rows"):
         itssl.diagnose(LATENT, LATENT[:5])
+
+
+@pytest.mark.parametrize("d", [12, 40])
+def test_what_a_bias_is_said_to_be(d):
+    """Extrapolated in few dimensions; in many, the least it can be: here 6 to 12 times less than the truth."""
+    x = stream(0, "bias", d).normal(size=(400, d))
+    report = itssl.diagnose(x)
+    (message,) = (w.message for w in report.warnings if w.code == "neighbor_bias")
+    true = itssl.entropy(x).value - d * np.log(2 * np.pi * np.e) / 2
+    measured = report.measurements
+    if d == 12:
+        assert "is about" in message
+        assert measured["kozachenko_leonenko_bias"].value > true > 0
+    else:
+        assert "is more than the" in message
+        assert "kozachenko_leonenko_bias" not in measured
+        assert 0 < 6 * measured["kozachenko_leonenko_change"].value < true
