@@ -47,7 +47,8 @@ notebooks/build/%.ipynb: notebooks/%.py $(shell find itssl -name '*.py') | venv
 	@mkdir -p $(@D)
 	@$(BIN)/jupytext --quiet --to ipynb --set-kernel python3 --output $@ $<
 	@$(BIN)/jupyter execute --inplace --timeout=600 $@
-	@$(BIN)/jupytext --quiet --update-metadata '{"widgets": null}' $@ # progress bars that are over
+	@$(BIN)/python -c "import sys, nbformat; n = nbformat.read(sys.argv[1], 4); \
+	n.metadata.pop('widgets', None); nbformat.write(n, sys.argv[1])" $@ # progress bars that are over
 
 # The literature, repeated: the quick form of each experiment, and the page experiments/LITERATURE.md.
 literature: venv
