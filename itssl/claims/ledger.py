@@ -3,7 +3,6 @@
 import importlib.metadata
 import json
 import platform
-import sys
 import time
 from collections.abc import Callable, Iterable
 from contextlib import closing
@@ -13,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import joblib
-from tqdm.auto import tqdm
 
 from itssl.arrays import stream
 from itssl.choices import ParameterError, require_count, require_known
@@ -31,6 +29,7 @@ from itssl.claims.stated_values import Comparison
 from itssl.claims.verdict import Verdict
 from itssl.estimate import format_with_error
 from itssl.markup import require_pandas, table
+from itssl.progress import progress_bar
 
 _PACKAGES = ("itssl", "numpy", "scipy", "torch", "scikit-learn")
 
@@ -237,13 +236,12 @@ def run(
     store = None if cache is None else AnswerCache(Path(cache), LOADED, fresh=fresh)
     found: dict[Any, Answer] = {}
     interrupted = False
-    with tqdm(total=len(cells), file=sys.stderr, disable=not progress, unit="check") as bar:
+    with progress_bar("checks", len(cells), unit="check", shown=progress) as bar:
         try:
             with closing(answers(cells, settings, jobs=jobs, cache=store)) as arriving:
                 for answer in arriving:
                     found[answer.cell] = answer
-                    bar.set_postfix_str(_counts(a.value for a in found.values()), refresh=False)
-                    bar.update()
+                    bar.update(note=_counts(a.value for a in found.values()))
                     if on_verdict is not None and isinstance(answer.value, Verdict):
                         on_verdict(answer.value)
         except KeyboardInterrupt:

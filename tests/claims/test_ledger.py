@@ -281,6 +281,7 @@ def test_run_refuses_bad_requests(monkeypatch: pytest.MonkeyPatch) -> None:
         _run(monkeypatch, GOOD, seed=-1)
 
 
+@pytest.mark.usefixtures("every_step_shown")
 def test_progress_goes_to_stderr_and_says_what_failed(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
