@@ -127,7 +127,9 @@ class Convergence:
         if self.truth is not None:
             value, error = self.truth.value, self.truth.standard_error
             truth = f", truth {format_with_error(value, error) if error > 0 else f'{value:.4g}'}"
-        return f"{self.quantity} by {self.estimator}{truth}" + (" (interrupted)" if self.interrupted else "")
+        return f"{self.quantity.replace('_', ' ')} by {self.estimator}{truth}" + (
+            " (interrupted)" if self.interrupted else ""
+        )
 
     def _verdict(self) -> str:
         change = self.last_change

@@ -164,10 +164,9 @@ class EmbeddingReport:
 
     def figure(self) -> "Figure":
         """The spectrum: variance of each direction and the share of the first directions together. Not shown."""
-        from matplotlib.figure import Figure
+        from itssl.evaluation.drawing import panels_in
 
-        figure = Figure(figsize=(8.4, 3.2), layout="constrained")
-        each, together = figure.subplots(1, 2)
+        figure, (each, together) = panels_in(None, 8.4, 3.2, 1, 2)
         values = np.maximum(self.spectrum, 0)
         k = np.arange(1, len(values) + 1)
         seen = values > 0
