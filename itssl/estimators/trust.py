@@ -41,6 +41,7 @@ from itssl.estimators.diagnosis import (
     tie_warnings,
     tied_rows,
 )
+from itssl.estimators.drift import NO_ENTROPY
 from itssl.estimators.error_bars import subsampling_standard_error
 from itssl.estimators.intrinsic_dimension import intrinsic_dimension, low_dimension_warnings, neighbor_alignment
 from itssl.estimators.nearest_neighbors import KSG, KozachenkoLeonenko, log_ball_volumes
@@ -188,7 +189,7 @@ def admit(x: SamplesLike, *, name: str = "x") -> Samples:
     return as_samples(_as_numbers(x), name=name)
 
 
-_NO_DENSITY = {"ties", "atoms", "integers", "singular_support", "low_dimensional_support", "small_sample_for_dimension"}
+_NO_DENSITY = NO_ENTROPY - {"high_dimension"}
 _LEAST_ROWS = 20  # below them neighbor estimates on halves say nothing
 
 
@@ -231,7 +232,7 @@ def _entropy(
     measurements: dict[str, Measurement] = {}
     if n > d:
         measurements["uncorrected_gaussian_bias"] = log_determinant_bias(n, d) / 2
-    if n < _LEAST_ROWS or {w.code for w in warnings} & _NO_DENSITY:
+    if n < _LEAST_ROWS or {w.code for w in warnings} & NO_ENTROPY:
         return (), measurements
     part = in_units_of_its_own(_some_rows(x))[0]
     k = KozachenkoLeonenko().k

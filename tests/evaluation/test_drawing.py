@@ -70,8 +70,9 @@ def test_showing_keeps_no_state() -> None:
 @pytest.mark.parametrize("width", [3.0, 9.0])
 def test_titles_stay_above_their_figure(width: float) -> None:
     text = "mutual information by KSG(k=4, variant=1, metric='chebyshev', standardize=True), on subsamples"
-    whole = Figure(figsize=(2 * width, 3))
-    for figure in (Figure(figsize=(width, 3)), whole.subfigures(1, 2)[1]):
+    whole: Any = Figure(figsize=(2 * width, 3))
+    figures: tuple[Any, ...] = (Figure(figsize=(width, 3)), whole.subfigures(1, 2)[1])
+    for figure in figures:
         title(figure, text)
         place = figure._suptitle.get_window_extent(FigureCanvasAgg(figure.get_figure(root=True)).get_renderer())
         assert figure.bbox.x0 <= place.x0 < place.x1 <= figure.bbox.x1
