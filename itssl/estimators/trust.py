@@ -32,6 +32,7 @@ from itssl.estimators.adequacy import (
     unit_ratio,
     unit_warnings,
 )
+from itssl.estimators.class_labels import holds_labels, label_facts, label_warnings, text_as_codes
 from itssl.estimators.diagnosis import (
     atom_warnings,
     distinct_rows,
@@ -128,10 +129,11 @@ class TrustReport:
         return facts(rows, caption=self.subject, warnings=said)
 
 
-def diagnose(x: SamplesLike, y: SamplesLike = None) -> TrustReport:
+def diagnose(x: SamplesLike, y: Any = None) -> TrustReport:
     """Look for what makes estimates of entropy from x, or of information from pairs (x, y), untrustworthy.
 
-    x and y have shapes (n, d_x) and (n, d_y). Codes, for each of x and y (and joint where pairs are given):
+    x and y have shapes (n, d_x) and (n, d_y); in pairs one may be class labels, integers or words, of which only
+    number, rarest class and entropy are measured. Codes, for each of x and y (and joint where pairs are given):
 
     - the law has no density: ``constant_column``, ``ties``, ``atoms``, ``integers``, ``singular_support``,
       ``low_dimensional_support`` (nonlinear: :func:`~itssl.estimators.intrinsic_dimension.neighbor_alignment`; of the
@@ -149,6 +151,8 @@ def diagnose(x: SamplesLike, y: SamplesLike = None) -> TrustReport:
     ((), ('singular_support',))
     >>> diagnose(x, x[:, 0]).codes
     ('deterministic',)
+    >>> print(f"{diagnose(x, ['a', 'b'] * 250).measurements['y_entropy_of_labels']:.4f}")  # no information is above
+    0.6931
     """
     if y is None:
         x = admit(x)
@@ -162,13 +166,13 @@ def diagnose(x: SamplesLike, y: SamplesLike = None) -> TrustReport:
             warnings += found
             measurements |= numbers
         return TrustReport(subject=f"x of shape {x.shape}", warnings=warnings, measurements=measurements)
-    x, y = as_paired_samples(_as_numbers(x), _as_numbers(y))
+    x, y = as_paired_samples(_as_numbers(text_as_codes(x, "x")), _as_numbers(text_as_codes(y, "y")))
     warnings = _constants(x, "x") + _constants(y, "y")
     measurements = _sizes(x, "x_") | _sizes(y, "y_")
     blocks = {name: _varying(z) for name, z in (("x", x), ("y", y))}
     for name, z in blocks.items():
         if z.shape[1]:
-            found, numbers = _one(z, name)
+            found, numbers = _labels(z, name) if holds_labels(z) else _one(z, name)
             warnings += found
             measurements |= {f"{name}_{key}": m for key, m in numbers.items()}
     if all(z.shape[1] for z in blocks.values()):
@@ -180,13 +184,15 @@ def diagnose(x: SamplesLike, y: SamplesLike = None) -> TrustReport:
     )
 
 
-def admit(x: SamplesLike, *, name: str = "x") -> Samples:
+def admit(x: Any, *, name: str = "x", words: bool = False) -> Samples:
     """x as samples like :func:`itssl.arrays.as_samples`, but integers and booleans are taken as numbers.
 
-    >>> admit([1, 2, 2]).ravel()
-    array([1., 2., 2.])
+    Labels in words too, as their codes, where ``words`` says so.
+
+    >>> admit([1, 2, 2]).ravel(), admit(["b", "a", "b"], words=True).ravel()
+    (array([1., 2., 2.]), array([1., 0., 1.]))
     """
-    return as_samples(_as_numbers(x), name=name)
+    return as_samples(_as_numbers(text_as_codes(x, name) if words else x), name=name)
 
 
 _NO_DENSITY = NO_ENTROPY - {"high_dimension"}
@@ -210,6 +216,11 @@ def _one(x: Samples, name: str) -> tuple[tuple[EstimateWarning, ...], dict[str, 
         measurements["intrinsic_dimension_two_nn"] = intrinsic_dimension(part, method="two_nn")
         measurements["neighbor_alignment"] = alignment.ratio
     return warnings, measurements
+
+
+def _labels(x: Samples, name: str) -> tuple[tuple[EstimateWarning, ...], dict[str, Measurement]]:
+    """What concerns a column of labels."""
+    return label_warnings(x, name=name), dict(label_facts(x))
 
 
 def _dimension_warnings(x: Samples, found: tuple[EstimateWarning, ...]) -> tuple[EstimateWarning, ...]:
@@ -251,6 +262,10 @@ def _both(
     """What concerns the pairs: relations, ceilings, and the sample size for their information."""
     n, d = len(x), x.shape[1] + y.shape[1]
     codes = {w.code for w in warnings}
+    if holds_labels(x) or holds_labels(y):
+        rows = y if holds_labels(x) else x
+        thin = codes & (_NO_DENSITY - {"integers"})
+        return () if thin else high_dimension_warnings(n, rows.shape[1], information=True), {}
     found = tuple(w for w in joint_support_warnings(x, y) if w.code == "deterministic")
     joint = np.hstack([standardized(x), standardized(y)])
     alignment = neighbor_alignment(joint)
