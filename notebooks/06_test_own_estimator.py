@@ -7,7 +7,6 @@
 # and conduct towards arrays it does not own. `itssl.testing` holds a plain function to them; there is no base class.
 
 # %%
-# %matplotlib inline
 import numpy as np
 from scipy.spatial import KDTree
 from scipy.special import digamma, gammaln

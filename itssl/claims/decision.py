@@ -176,11 +176,11 @@ def decide(
         looks = looks[:1]
     sides: list[Sides] = []
     outcome, reason = Outcome.UNDECIDED, ""
-    with progress_bar("replicates, at most", looks[-1], unit="replicate") as bar:
+    with progress_bar("replicates", unit="replicate") as bar:
         for look in looks:
             while len(sides) < look:
                 sides.append(replicate(len(sides)))
-                bar.update()
+                bar.update(note=f"next look at {look} of at most {looks[-1]}")
             left, right = (np.stack(v) for v in zip(*(s.values() for s in sides), strict=True))
             gaps = left - right
             if not np.isfinite(gaps).all():
