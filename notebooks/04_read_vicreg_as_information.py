@@ -32,7 +32,7 @@ digits = recipe("digits")
 data = digits.data()
 objective = minimize(vicreg_terms, normalization="reference")
 options = {**digits.schedule, "epochs": digits.epochs // 3}
-run = train(digits.network(SEED), objective, data.train_x, digits.views, seed=SEED, progress=False, **options)
+run = train(digits.network(SEED), objective, data.train_x, digits.views, seed=SEED, **options)
 before, after = digits.network(SEED), run.encoder
 run
 

@@ -33,7 +33,7 @@ digits = recipe("digits")
 data = digits.data()
 objective = minimize(vicreg_terms, normalization="reference")
 options = {**digits.schedule, "epochs": digits.epochs // 3}
-run = train(digits.network(SEED), objective, data.train_x, digits.views, seed=SEED, progress=False, **options)
+run = train(digits.network(SEED), objective, data.train_x, digits.views, seed=SEED, **options)
 networks = {"untrained": digits.network(SEED), "trained": run.encoder}
 representations = {name: embed(network.get_submodule("encoder"), data.test_x) for name, network in networks.items()}
 run
