@@ -46,9 +46,7 @@ notebooks: $(NOTEBOOKS)
 notebooks/build/%.ipynb: notebooks/%.py $(shell find itssl -name '*.py') | venv
 	@mkdir -p $(@D)
 	@$(BIN)/jupytext --quiet --to ipynb --set-kernel python3 --output $@ $<
-	@$(BIN)/jupyter execute --inplace --timeout=600 $@
-	@$(BIN)/python -c "import sys, nbformat; n = nbformat.read(sys.argv[1], 4); \
-	n.metadata.pop('widgets', None); nbformat.write(n, sys.argv[1])" $@ # progress bars that are over
+	@TQDM_DISABLE=1 $(BIN)/jupyter execute --inplace --timeout=600 $@ # no remains of progress bars
 
 # The literature, repeated: the quick form of each experiment, and the page experiments/LITERATURE.md.
 literature: venv

@@ -188,7 +188,7 @@ class Estimate:
             "95 % interval": "{:.4g} … {:.4g}".format(*self.interval(0.95)),
             "bias": self.bias.value,
             "method": self.method,
-            "n": str(self.n),
+            **({"n": str(self.n)} if self.n else {}),  # a truth in closed form has no rows
             **{key: f"{value:.4g}" for key, value in self.diagnostics.items()},
         }
         said = [(w.code, f"{w.message}; {w.cure}") for w in self.warnings]

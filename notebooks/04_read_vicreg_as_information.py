@@ -8,9 +8,6 @@
 # say what a value of the loss means.
 
 # %%
-# %matplotlib inline
-from dataclasses import replace
-
 import numpy as np
 import torch
 
@@ -35,7 +32,7 @@ digits = recipe("digits")
 data = digits.data()
 objective = minimize(vicreg_terms, normalization="reference")
 options = {**digits.schedule, "epochs": digits.epochs // 3}
-run = train(digits.network(SEED), objective, data.train_x, digits.views, seed=SEED, progress=False, **options)
+run = train(digits.network(SEED), objective, data.train_x, digits.views, seed=SEED, **options)
 before, after = digits.network(SEED), run.encoder
 run
 
@@ -99,15 +96,19 @@ def line(network, name, information="gaussian"):
     return lambda rng: decomposed(network, views(rng, copies=1), information)[name].value
 
 
-rise = itssl.check_inequality(line(before, "VICReg"), line(after, "VICReg"), max_replicates=32, seed=SEED)
-infonce = itssl.check_inequality(
-    line(before, "information", "infonce"), line(after, "information", "infonce"), max_replicates=32, seed=SEED
+options = {"max_replicates": 32, "seed": SEED}
+rise = itssl.check_inequality(
+    line(before, "VICReg"), line(after, "VICReg"), statement="VICReg before <= after", **options
 )
+infonce = itssl.check_inequality(
+    line(before, "information", "infonce"), line(after, "information", "infonce"),
+    statement="InfoNCE before <= after", **options,
+)  # fmt: skip
 start, end = chain["I(Z;Z')"]
-kept = itssl.check_equality(start.value, end.value, margin=rise.gap.standard_error)
-verdicts = {"VICReg rises": rise, "InfoNCE rises": infonce, "I(Z;Z') of the data model stays": kept}
-named = [replace(verdict, world=name) for name, verdict in verdicts.items()]
-for verdict in named:
+kept = itssl.check_equality(
+    start.value, end.value, margin=rise.gap.standard_error, statement="I(Z;Z') of the data model stays"
+)
+for verdict in (rise, infonce, kept):
     print(verdict)
     verdict.require()
-gap_figure(named)
+gap_figure([rise, infonce, kept])

@@ -7,7 +7,6 @@
 # and conduct towards arrays it does not own. `itssl.testing` holds a plain function to them; there is no base class.
 
 # %%
-# %matplotlib inline
 import numpy as np
 from scipy.spatial import KDTree
 from scipy.special import digamma, gammaln
@@ -51,9 +50,10 @@ for finding in broken.failures:
 
 # %% [markdown]
 # `truth` is the mistake: the answers are too low by the same amount everywhere. The tree counts each row as its own
-# first neighbor, so the third of three is the second. The other failures are about conduct: too few rows or repeated
-# values should be refused or answered with −∞, not with a plausible number. The border of itssl can be borrowed for
-# that; what the estimator does not promise could also be declared, by `guards_input=False`.
+# first neighbor, so the third of three is the second. `consistency` and `chain_rule` follow from it. `constant_column`
+# is about conduct: too few rows or repeated values should be refused or answered with −∞, not with a plausible number.
+# The border of itssl can be borrowed for that; what the estimator does not promise could also be declared, by
+# `guards_input=False`.
 
 
 # %%
@@ -82,6 +82,9 @@ report = check_entropy_estimator(repaired, profile="dev", seed=SEED, **promises)
 report
 
 # %% [markdown]
+# "Inconclusive" is neither a pass nor a failure: the few draws of the quick profile do not suffice to decide. "Not
+# applicable" is what the function does not promise or return, with the reason.
+#
 # In a test file the same is one test per law, `pytest.mark.parametrize("check", entropy_estimator_checks([...]))`, and
 # `check_mutual_information_estimator` does it for $I(X; Y)$. Density models of scikit-learn go through
 # `from_density_model`, its feature scores through `from_feature_scores`.

@@ -10,9 +10,6 @@
 # for the sampling. Every symbol is explained by `help(itssl.evaluation.generalization_bound)`.
 
 # %%
-# %matplotlib inline
-from dataclasses import replace
-
 import numpy as np
 
 import itssl
@@ -36,7 +33,7 @@ digits = recipe("digits")
 data = digits.data()
 objective = minimize(vicreg_terms, normalization="reference")
 options = {**digits.schedule, "epochs": digits.epochs // 3}
-run = train(digits.network(SEED), objective, data.train_x, digits.views, seed=SEED, progress=False, **options)
+run = train(digits.network(SEED), objective, data.train_x, digits.views, seed=SEED, **options)
 networks = {"untrained": digits.network(SEED), "trained": run.encoder}
 representations = {name: embed(network.get_submodule("encoder"), data.test_x) for name, network in networks.items()}
 run
@@ -116,18 +113,24 @@ def of(name, quantity):
     return lambda rng: getattr(bound(representations[name], 128, 400, rng), quantity).value
 
 
-verdicts = {
-    "fails in a share of at most δ": itssl.check_inequality(failures, DELTA, seed=SEED),
-    "vacuous": itssl.check_inequality(of("trained", "total"), 1.0, relation=">=", seed=SEED),
-    "training lowers the error": itssl.check_inequality(of("trained", "error"), of("untrained", "error"), seed=SEED),
-    "training lowers the bound": itssl.check_inequality(of("trained", "total"), of("untrained", "total"), seed=SEED),
-    "the core covers the error": itssl.check_inequality(of("trained", "error"), of("trained", "core"), seed=SEED),
-    "the core without c does not": itssl.check_inequality(
-        lambda rng: without_c(bound(z / 100, 128, 400, rng)), of("trained", "error"), seed=SEED
-    ),
+def core_without_c(rng):
+    return without_c(bound(z / 100, 128, 400, rng))
+
+
+error = of("trained", "error")
+statements = {
+    "fails in a share of at most δ": (failures, "<=", DELTA),
+    "vacuous: the bound is at least 1": (of("trained", "total"), ">=", 1.0),
+    "training lowers the error": (error, "<=", of("untrained", "error")),
+    "training lowers the bound": (of("trained", "total"), "<=", of("untrained", "total")),
+    "the core covers the error": (error, "<=", of("trained", "core")),
+    "the core without c does not": (core_without_c, "<=", error),
 }
-named = [replace(verdict, world=name) for name, verdict in verdicts.items()]
-for verdict in named:
+verdicts = [
+    itssl.check_inequality(left, right, relation=relation, seed=SEED, statement=name)
+    for name, (left, relation, right) in statements.items()
+]
+for verdict in verdicts:
     print(verdict)
     verdict.require()
-gap_figure(named)
+gap_figure(verdicts)

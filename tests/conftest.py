@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 from hypothesis import settings
@@ -20,3 +21,12 @@ def cache_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Non
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("ITSSL_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+@pytest.fixture
+def every_step_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Progress bars are drawn at once and at each step, not after seconds and ten times in one."""
+    from itssl import progress  # after the hook
+
+    monkeypatch.setattr(progress, "DELAY", 0.0)
+    monkeypatch.setattr(progress, "_tqdm", partial(progress._tqdm, mininterval=0.0))

@@ -109,6 +109,7 @@ def test_verify_exits_1_and_says_how_to_repeat(
     assert not json.loads((folder / "deep" / "report" / "report.json").read_text())["ok"]
 
 
+@pytest.mark.usefixtures("every_step_shown")
 def test_verify_json_is_the_only_thing_on_stdout(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     register(monkeypatch, OFF)
     result = _run("verify", "T2", "--json", "--quick", "--progress", "--jobs", "1")

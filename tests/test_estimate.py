@@ -67,6 +67,11 @@ def test_html_is_escaped():
     assert "<m>" not in page
 
 
+def test_a_truth_in_closed_form_shows_no_number_of_rows():
+    assert "<th>n</th>" in ESTIMATE._repr_html_()
+    assert "<th>n</th>" not in replace(ESTIMATE, n=0)._repr_html_()
+
+
 def test_bits():
     bits = ESTIMATE.in_bits()
     assert bits.value * math.log(2) == pytest.approx(ESTIMATE.value, rel=1e-15)

@@ -19,6 +19,7 @@ import itssl
 from itssl.claims.answer_cache import AnswerCache, Request, versions
 from itssl.claims.cells import CellError, Settings
 from itssl.claims.source_closure import Closures, Source
+from itssl.progress import no_progress
 
 LOADED: float = getattr(itssl, "_loaded")  # noqa: B009  its stub has public names only
 _MACHINERY = ("itssl.claims.check", "itssl.claims.stated_values")
@@ -97,7 +98,7 @@ class _Task:
     def run(self) -> Answer:
         start = time.perf_counter()
         try:
-            with _one_thread():
+            with _one_thread(), no_progress():
                 if self.cache is None or self.request is None:
                     value = self.cell.measure(self.settings)
                 else:

@@ -37,6 +37,7 @@ from itssl.kernels.linalg import LOG_2PI
 from itssl.objectives.population_losses import vicreg
 from itssl.objectives.vicreg import WEIGHTS
 from itssl.objectives.view_moments import ViewMoments
+from itssl.progress import progress_bar
 
 INPUT_STD = 1e-5
 """σ in units of a pixel's range: the widest power of ten at which 99 % of the noise stays in its region on digits."""
@@ -67,18 +68,22 @@ def measure_chain(*, seed: int = 0, input_std: float = INPUT_STD, draws: int = D
 
     require_count("draws", draws, minimum=2)
     stream(seed)
-    start = as_double(untrained_digits_encoder(seed))
-    end = digits_encoder() if seed == 0 else as_double(train_on_digits("VICReg", seed).encoder)
-    x = digits_data().test_x
-    laws = [
-        PrototypeLaw(prototypes=x, network=network, std=require_positive("input_std", input_std))
-        for network in (start, end)
-    ]
-    before, after = (_links(law, Draws.of(law, draws, seed)) for law in laws)
-    views_before, views_after = (_augmented(network, seed) for network in (start, end))
+    start, std = as_double(untrained_digits_encoder(seed)), require_positive("input_std", input_std)
+    with progress_bar("chain", 5, unit="stage") as bar:
+        end = digits_encoder() if seed == 0 else as_double(train_on_digits("VICReg", seed).encoder)
+        bar.update(note="lines")
+        x = digits_data().test_x
+        laws = [PrototypeLaw(prototypes=x, network=network, std=std) for network in (start, end)]
+        before, after = (_links(law, Draws.of(law, draws, seed)) for law in laws)
+        bar.update(note="augmented pictures")
+        views_before, views_after = (_augmented(network, seed) for network in (start, end))
+        bar.update(note="premises")
+        premises = _premises(*laws, draws=draws, seed=seed)
+        bar.update(note="probes")
+        consequences = _probes(start, end, draws=draws, seed=seed)
+        bar.update()
     return Chain(
-        before=before, after=after, premises=_premises(*laws, draws=draws, seed=seed),
-        consequences=_probes(start, end, draws=draws, seed=seed), views_before=views_before,
+        before=before, after=after, premises=premises, consequences=consequences, views_before=views_before,
         views_after=views_after, prototypes=len(x), dim=laws[0].dim, input_std=float(input_std), draws=draws, seed=seed,
     )  # fmt: skip
 

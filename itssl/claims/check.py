@@ -9,7 +9,7 @@ from itssl.arrays import stream
 from itssl.choices import UnknownNameError, require_known
 from itssl.claims.claim import Claim, Control, World, claims
 from itssl.claims.decision import Decision, MonteCarlo, Outcome, Relation, Sides, decide
-from itssl.claims.verdict import Verdict
+from itssl.claims.verdict import DERIVATION, UNSTATED, Verdict
 from itssl.estimate import Bias, Estimate
 
 
@@ -93,7 +93,7 @@ def check_inequality(
     seed: int = 0,
     false_verdict_rate: float = 1e-3,
     max_replicates: int = 1024,
-    statement: str = "given by left and right",
+    statement: str = UNSTATED,
 ) -> Verdict:
     """Check a derivation of your own: ``left(rng) relation right(rng)`` up to ``margin``.
 
@@ -121,7 +121,7 @@ def check_inequality(
         false_verdict_rate=false_verdict_rate, max_replicates=max_replicates,
     )  # fmt: skip
     return Verdict(
-        claim="derivation", kind="theorem", world=statement, control=None, relation=Relation(relation),
+        claim=DERIVATION, kind="theorem", world=statement, control=None, relation=Relation(relation),
         tolerance=MonteCarlo(margin), assumptions={}, false_verdict_rate=false_verdict_rate, seed=seed,
         seconds=time.perf_counter() - start, registered=False, **_fields(decision),
     )  # fmt: skip

@@ -11,6 +11,7 @@ import numpy as np
 from itssl.arrays import is_torch
 from itssl.choices import ParameterError, require_count
 from itssl.estimate import Bias, Estimate, student_quantile
+from itssl.progress import progress_bar
 
 FIRST_LOOK = 32
 
@@ -175,20 +176,23 @@ def decide(
         looks = looks[:1]
     sides: list[Sides] = []
     outcome, reason = Outcome.UNDECIDED, ""
-    for look in looks:
-        sides += [replicate(i) for i in range(len(sides), look)]
-        left, right = (np.stack(v) for v in zip(*(s.values() for s in sides), strict=True))
-        gaps = left - right
-        if not np.isfinite(gaps).all():
-            reason = f"the gap of replicate {int(np.argmin(np.isfinite(gaps).all(axis=1)))} is not finite"
-            break
-        if isinstance(tolerance, FloatingPoint):
-            outcome = _judge_roundings(relation, left, right, tolerance)
-        else:
-            error_rate = false_verdict_rate / (len(looks) * gaps.shape[1])
-            outcome = _judge_means(relation, sides, left, right, tolerance, error_rate)
-        if outcome is not Outcome.UNDECIDED:
-            break
+    with progress_bar("replicates", unit="replicate") as bar:
+        for look in looks:
+            while len(sides) < look:
+                sides.append(replicate(len(sides)))
+                bar.update(note=f"next look at {look} of at most {looks[-1]}")
+            left, right = (np.stack(v) for v in zip(*(s.values() for s in sides), strict=True))
+            gaps = left - right
+            if not np.isfinite(gaps).all():
+                reason = f"the gap of replicate {int(np.argmin(np.isfinite(gaps).all(axis=1)))} is not finite"
+                break
+            if isinstance(tolerance, FloatingPoint):
+                outcome = _judge_roundings(relation, left, right, tolerance)
+            else:
+                error_rate = false_verdict_rate / (len(looks) * gaps.shape[1])
+                outcome = _judge_means(relation, sides, left, right, tolerance, error_rate)
+            if outcome is not Outcome.UNDECIDED:
+                break
     outcome, reason = _refuse_uncertified(outcome, relation, sides[0], reason)
     if outcome is Outcome.UNDECIDED and not reason:
         reason = f"the interval still meets the margin after {len(sides)} replicates"

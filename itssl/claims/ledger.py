@@ -3,7 +3,6 @@
 import importlib.metadata
 import json
 import platform
-import sys
 import time
 from collections.abc import Callable, Iterable
 from contextlib import closing
@@ -13,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import joblib
-from tqdm.auto import tqdm
 
 from itssl.arrays import stream
 from itssl.choices import ParameterError, require_count, require_known
@@ -28,9 +26,10 @@ from itssl.claims.chain_answer import Chain
 from itssl.claims.claim import claims
 from itssl.claims.decision import Outcome
 from itssl.claims.stated_values import Comparison
-from itssl.claims.verdict import Verdict
+from itssl.claims.verdict import ClaimError, Verdict
 from itssl.estimate import format_with_error
 from itssl.markup import require_pandas, table
+from itssl.progress import progress_bar
 
 _PACKAGES = ("itssl", "numpy", "scipy", "torch", "scikit-learn")
 
@@ -43,7 +42,7 @@ class Ledger:
     ``family_wise_rate`` is the sum of the error rates of all cells, ``comparison_rate`` the part of it of stated
     values; see :mod:`itssl.claims.cells` for what they cover. ``cached`` counts the answers that were measured in an
     earlier run; ``notes`` say what went wrong beside the checks, e.g. a cache that cannot be written.
-    Has no truth value, as a verdict has none: use ``.ok``.
+    Has no truth value, as a verdict has none: use ``.ok`` or ``.require()``.
     """
 
     verdicts: tuple[Verdict, ...]
@@ -126,8 +125,14 @@ class Ledger:
         words += [f"interrupted with {left} of {self.planned} checks not run"] * self.interrupted
         return ", ".join(words)
 
+    def require(self) -> None:
+        """Raise ClaimError unless ``ok``: the summary, and all that is not as expected or raised an error."""
+        if not self.ok:
+            errors = [f"{e.cell}: {e.message}" for e in self.errors]
+            raise ClaimError("\n".join([self.summary, *map(str, (*self.failures, *self.unexplained)), *errors]))
+
     def __bool__(self) -> bool:
-        raise TypeError("a Ledger has no truth value; use ledger.ok or ledger.failures")
+        raise TypeError("a Ledger has no truth value; use ledger.ok, ledger.failures or ledger.require()")
 
     def __repr__(self) -> str:
         return f"Ledger({self.summary}; {self.seconds:.3g} s, seed {self.seed}, level {self.level!r})"
@@ -237,13 +242,12 @@ def run(
     store = None if cache is None else AnswerCache(Path(cache), LOADED, fresh=fresh)
     found: dict[Any, Answer] = {}
     interrupted = False
-    with tqdm(total=len(cells), file=sys.stderr, disable=not progress, unit="check") as bar:
+    with progress_bar("checks", len(cells), unit="check", shown=progress) as bar:
         try:
             with closing(answers(cells, settings, jobs=jobs, cache=store)) as arriving:
                 for answer in arriving:
                     found[answer.cell] = answer
-                    bar.set_postfix_str(_counts(a.value for a in found.values()), refresh=False)
-                    bar.update()
+                    bar.update(note=_counts(a.value for a in found.values()))
                     if on_verdict is not None and isinstance(answer.value, Verdict):
                         on_verdict(answer.value)
         except KeyboardInterrupt:

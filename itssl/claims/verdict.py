@@ -7,11 +7,15 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
+from itssl.choices import require_known
 from itssl.claims.decision import MonteCarlo, Outcome, Relation, Tolerance
 from itssl.estimate import Estimate, format_with_error, json_number
 from itssl.markup import facts
 
 MAX_REPLICATES = 1024
+DERIVATION = "derivation"
+"""What a verdict on a derivation of the user's own has in place of a claim's identifier."""
+UNSTATED = "given by left and right"
 Kind: TypeAlias = Literal["theorem", "finding"]
 
 
@@ -61,6 +65,11 @@ class Verdict:
     max_replicates: int = MAX_REPLICATES
 
     @property
+    def is_derivation(self) -> bool:
+        """Whether this is about a derivation of the user's own, whose statement is then ``world``."""
+        return self.claim == DERIVATION and not self.registered
+
+    @property
     def margin(self) -> float:
         """The margin of a Monte-Carlo tolerance; for a floating-point one the bound per unit of scale."""
         if isinstance(self.tolerance, MonteCarlo):
@@ -84,9 +93,20 @@ class Verdict:
             max_replicates=self.max_replicates if self.max_replicates != MAX_REPLICATES else None,
         )  # fmt: skip
 
-    def require(self) -> None:
-        """Raise ClaimError unless the outcome is HOLDS (VIOLATED for a control)."""
-        wanted = Outcome.HOLDS if self.control is None else Outcome.VIOLATED
+    def require(self, expected: Outcome | str | None = None) -> None:
+        """Raise ClaimError unless the outcome is the expected one: HOLDS, or VIOLATED for a control, if not given.
+
+        A derivation that must be refuted is required by ``require("VIOLATED")``. Raises UnknownNameError for what is no
+        outcome.
+
+        >>> from itssl.claims.check import check_inequality
+        >>> check_inequality(lambda rng: 1 + rng.normal(), lambda rng: rng.normal(), margin=0.1).require("VIOLATED")
+        """
+        if expected is None:
+            expected = Outcome.HOLDS if self.control is None else Outcome.VIOLATED
+        name = expected.value if isinstance(expected, Outcome) else expected
+        require_known("expected", name, [outcome.value for outcome in Outcome])
+        wanted = Outcome(name)
         if self.outcome is not wanted:
             raise ClaimError(f"{self}\nexpected {wanted.value}; repeat with {self.reproduce}")
 
@@ -95,6 +115,8 @@ class Verdict:
 
     def __str__(self) -> str:
         subject = f"{self.claim} in {self.world!r}" + (f", control {self.control!r}" if self.control else "")
+        if self.is_derivation and self.world != UNSTATED:
+            subject = self.world
         gap = format_with_error(self.gap.value, self.gap.standard_error)
         part = f" ({self.part})" if self.part else ""
         why = f"; {self.reason}" if self.reason else ""

@@ -194,7 +194,6 @@ def train_on_digits(
         batch_size=256,
         learning_rate=1e-3,
         evaluate=evaluate,
-        progress=False,
     )
 
 

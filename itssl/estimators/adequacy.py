@@ -305,7 +305,7 @@ def neighbor_entropy_bias(x: Samples, *, k: int = 4) -> Estimate:
     ========  =====  =====  ======  ======  ======  ======
 
     In more dimensions, n = 2000, it is 2.5 (d = 32), 3.0 (64) and 3.8 times (128) too large, and on a surface in 384
-    columns 35 times; the change itself, its value times 2^{2/d} − 1, is the least that the bias can be.
+    columns 35 times: where ``high_dimension`` is said, nobody asks for it.
 
     The standard error is that of the rows' mean difference: 0.7 to 0.95 of the spread, as neighbors share distances.
     nan where rows coincide. Raises SampleError for n < 2k + 2.
@@ -343,11 +343,9 @@ def neighbor_information_bias(x: Samples, y: Samples, *, k: int = 4) -> Estimate
 
 
 def bias_warnings(
-    bias: Estimate, standard_error: float, *, name: str = "x", noise: float = 4.0, change: float | None = None
+    bias: Estimate, standard_error: float, *, name: str = "x", noise: float = 4.0
 ) -> tuple[EstimateWarning, ...]:
     """Code ``neighbor_bias``: an estimated bias above 2 standard errors of the value, and above ``noise`` of its own.
-
-    Where ``change``, between n/2 and n rows, is given, the message states that instead, as the least that the bias is.
 
     >>> b = Estimate(value=0.3, standard_error=0.05, n=1000, bias=Bias.UNKNOWN, method="halving")
     >>> bias_warnings(b, 0.1)[0].code, bias_warnings(b, 0.2)
@@ -358,9 +356,8 @@ def bias_warnings(
     return (
         EstimateWarning(
             code="neighbor_bias",
-            message=f"{bias.method} on {name} still moves with the sample size: its bias at n = {bias.n} is "
-            f"{f'about {bias.value:+.2g}' if change is None else f'more than the {change:+.2g} from half the rows'} "
-            f"nats, against a standard error of {standard_error:.2g}",
+            message=f"{bias.method} on {name} still moves with the sample size: its bias at n = {bias.n} is about "
+            f"{bias.value:+.2g} nats, against a standard error of {standard_error:.2g}",
             cure="draw more, reduce the dimension, or use an estimator that extrapolates (entropy: "
             "ExtrapolatedKozachenkoLeonenko) or has a model of the law",
         ),

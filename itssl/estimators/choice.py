@@ -8,8 +8,10 @@ import numpy as np
 from itssl.arrays import Samples, SamplesLike
 from itssl.estimate import Estimate, EstimateWarning
 from itssl.estimators.adequacy import high_dimension_warnings
+from itssl.estimators.class_labels import holds_labels, label_facts
 from itssl.estimators.diagnosis import atom_warnings, distinct_rows, tie_warnings
 from itssl.estimators.gaussianity import gaussianity
+from itssl.estimators.mixed_neighbors import Ross
 from itssl.estimators.standardization import normal_scores, standardized
 from itssl.estimators.trust import TrustReport, admit, diagnose
 from itssl.markup import facts
@@ -53,10 +55,10 @@ class Recommendation:
         return facts(rows, caption=head, warnings=said)
 
 
-def choose(x: SamplesLike, y: SamplesLike = None, *, report: TrustReport | None = None) -> Recommendation:
+def choose(x: SamplesLike, y: Any = None, *, report: TrustReport | None = None) -> Recommendation:
     """An estimator of h(X), or with y of I(X; Y), that suits the samples; None where any number would mislead.
 
-    x and y have shapes (n, d_x) and (n, d_y).
+    x and y have shapes (n, d_x) and (n, d_y); one of them may be class labels, as integers, booleans or words.
     Follows :func:`~itssl.estimators.trust.diagnose`: no density, no differential entropy; a noiseless relation, no
     finite information; atoms and labels, estimators made for them. Where Gaussianity (Mardia's tests, for
     information of the pairs or of their normal scores) is not rejected, log-determinants; else nearest neighbors
@@ -73,11 +75,22 @@ def choose(x: SamplesLike, y: SamplesLike = None, *, report: TrustReport | None 
     >>> x = rng.normal(size=(500, 1))
     >>> print(choose(x, np.exp(x)).estimator)
     None
+    >>> print(choose(x, np.where(x[:, 0] > 0, "right", "left")))
+    Ross(k=4, standardize=True)
+      - y holds class labels, 2 of them and at least 249 rows of each; x has a density
+      - call mutual_information(x, y, method="ross"); no more than the labels' entropy, 0.6931 nats, is possible
+      - not KSG: distances between labels mean nothing
     """
     report = diagnose(x, y) if report is None else report
-    answer = _entropy(admit(x), report) if y is None else _information(admit(x), admit(y, name="y"), report)
-    estimator, reasons, refused = answer
-    return Recommendation(estimator=estimator, reasons=reasons, refused=refused, warnings=report.warnings)
+    if y is None:
+        estimator, reasons, refused = _entropy(admit(x), report)
+    else:
+        pair = admit(x, words=True), admit(y, name="y", words=True)
+        estimator, reasons, refused = _information(*pair, report)
+    warnings = report.warnings
+    if isinstance(estimator, Ross):
+        warnings = tuple(w for w in warnings if w.code != "integers")  # said of labels, which it is made for
+    return Recommendation(estimator=estimator, reasons=reasons, refused=refused, warnings=warnings)
 
 
 _Answer: TypeAlias = tuple[Any, tuple[str, ...], tuple[str, ...]]
@@ -230,18 +243,26 @@ def _dimension(found: Estimate | float | None) -> int | None:
 
 def _discrete(x: Samples, y: Samples) -> _Answer:
     """Labels, counts, atoms or copies among the pairs."""
-    from itssl.estimators.mixed_neighbors import MixedKSG, Ross
+    from itssl.estimators.mixed_neighbors import MixedKSG
 
     refused = ("KSG: equal values make its counts artifacts",)
     different = [len(distinct_rows(z)) for z in (x, y, np.hstack([x, y]))]
     if different[0] == different[1] == different[2] < len(x):
         why = "x, y and the pairs repeat together: rows were copied, or x and y determine each other"
         return None, (why, "remove copies with numpy.unique(..., axis=0)"), refused
-    whole_x, whole_y = ((z == np.rint(z)).all() and z.shape[1] == 1 for z in (x, y))
     plain_x, plain_y = (not (tie_warnings(z) + atom_warnings(z)) for z in (x, y))
-    if whole_y and plain_x:
-        return Ross(), ("y holds integers in one column, as labels do, and x has a density",), refused
-    if whole_x and plain_y:
-        why = "x holds integers in one column, as labels do: call mutual_information(y, x), labels last"
-        return Ross(), (why,), refused
+    if holds_labels(y) and plain_x:
+        return _labels(y, "y", "x")
+    if holds_labels(x) and plain_y:
+        return _labels(x, "x", "y")
     return MixedKSG(), ("values repeat, so the law has atoms; this one allows for them",), refused
+
+
+def _labels(z: Samples, labels: str, rows: str) -> _Answer:
+    """Ross for the information that rows with a density have about labels."""
+    known = label_facts(z)
+    sizes = f"{known['classes']:.0f} of them and at least {known['rarest_class']:.0f} rows of each"
+    why = f"{labels} holds class labels, {sizes}; {rows} has a density"
+    how = f'call mutual_information({rows}, {labels}, method="ross")' + (", labels last" if labels == "x" else "")
+    most = f"{how}; no more than the labels' entropy, {known['entropy_of_labels']:.4g} nats, is possible"
+    return Ross(), (why, most), ("KSG: distances between labels mean nothing",)

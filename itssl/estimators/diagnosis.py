@@ -6,16 +6,18 @@ Codes are stable. Which estimates carry what, and what only :func:`itssl.estimat
   ``ties``, ``atoms``, ``integers``, ``singular_support``, ``small_sample_for_dimension`` (for n ≤ d),
   ``deterministic``; where they apply ``ceiling`` and ``no_error_bar``;
 - entropies from nearest neighbors (:mod:`itssl.estimators.adequacy`; a neighbor search among 1,000 rows):
-  ``low_dimensional_support``, ``high_dimension``, and ``unstandardized`` where distances depend on units;
+  ``low_dimensional_support``, ``high_dimension``, and ``unstandardized`` where distances depend on units; of
+  Kozachenko and Leonenko ``neighbor_bias`` (:mod:`itssl.estimators.drift`, from the parts behind the error bar);
   Hausdorff's ``dimension_mismatch``;
-- informations and divergences from nearest neighbors: ``high_dimension``, ``heavy_tails``, ``neighbor_bias``
-  (:mod:`itssl.estimators.drift`); with labels ``rare_labels``, of two samples ``disjoint_support``;
+- informations and divergences from nearest neighbors: ``high_dimension``, ``heavy_tails``, ``neighbor_bias``; with
+  labels ``rare_labels``, of two samples ``disjoint_support``;
 - what rests on covariances: ``small_sample_for_dimension`` for n < 4d, ``heavy_tails``, ``not_gaussian``,
   ``shrinkage_bias``, ``rank_bias`` (of the copula), ``rounding`` (of moments alone);
 - models: ``max_components``, ``small_component``, ``misfit``, ``not_converged``, ``overfit``, ``high_variance``;
   histograms: ``bin_width``, ``empty_bins``;
-- ``diagnose`` alone: ``neighbor_bias`` of entropies, ``constant_column`` (estimators refuse such data), and
-  low-dimensional support of pairs.
+- ``diagnose`` alone: ``constant_column`` (estimators refuse such data), and low-dimensional support of pairs. It
+  looks for ``neighbor_bias`` of entropies in halves of the rows, which see what the parts of the estimate do not
+  (exponential, d = 5, n = 1000: in 11 of 12 samples, the estimate in none), and the reverse (uniform, d = 3: 1 and 8).
 """
 
 from collections.abc import Callable

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Int
 
 from itssl.arrays import stream
+from itssl.progress import progress_bar
 
 BLOCKS = 4
 PARTITIONS = 8
@@ -130,20 +131,20 @@ def partition_subsamples(
     >>> found == subsamples(lambda rows: x[rows].mean(), np.arange(1000), smallest_block=2)
     True
     """
-    from tqdm.auto import tqdm
-
     n = len(order)
     blocks = min(BLOCKS, n // smallest_block, max(2, n // max(fair_block, 1)))
     if blocks < 2 or _value_only.get():
         return NO_SUBSAMPLES
     rng = stream(0, "subsampling", n)
     variances, means, values = [], [], []
-    for _ in tqdm(range(partitions), desc="standard error", delay=5, leave=False):  # seen only where it takes long
-        values = statistics([np.sort(rows) for rows in np.array_split(order[rng.permutation(n)], blocks)])
-        if not np.isfinite(values).all():
-            return NO_SUBSAMPLES
-        variances.append(np.var(values, ddof=1) / blocks)
-        means.append(np.mean(values))
+    with progress_bar("standard error", partitions, unit="partition") as bar:
+        for _ in range(partitions):
+            values = statistics([np.sort(rows) for rows in np.array_split(order[rng.permutation(n)], blocks)])
+            if not np.isfinite(values).all():
+                return NO_SUBSAMPLES
+            variances.append(np.var(values, ddof=1) / blocks)
+            means.append(np.mean(values))
+            bar.update()
     error = float(np.sqrt(np.mean(variances)))
     if error <= 1e3 * np.finfo(float).eps * (1 + abs(float(np.mean(values)))):
         return NO_SUBSAMPLES  # every block gives the same number: saturated, not precise

@@ -6,7 +6,7 @@ import pkgutil
 import re
 from typing import Any
 
-from itssl.arrays import SamplesLike
+from itssl.arrays import SamplesLike, SampleTypeError
 from itssl.choices import ParameterError, UnknownNameError, require_known
 from itssl.estimate import Estimate
 
@@ -67,8 +67,9 @@ def estimator(method: Any, quantity: str, **options: Any) -> Any:
 def entropy(x: SamplesLike, *, method: Any = "kozachenko_leonenko", **options: Any) -> Estimate:
     """Differential entropy h(X) = −∫ p log p [1] in nats of rows x, shape (n, d), with error, bias and warnings.
 
-    ``method`` is a name (see :func:`methods`; ``options`` go to its configuration) or an estimator object.
-    Raises as the estimator does, and UnknownNameError / ParameterError for an unknown method or option.
+    ``method`` is a name (see :func:`methods`; ``options`` go to its configuration) or an estimator object. Its warnings
+    are those that cost it nothing; :func:`itssl.diagnose` looks for more. Raises as the estimator does, and
+    UnknownNameError / ParameterError for an unknown method or option.
 
     References
     ----------
@@ -81,11 +82,12 @@ def entropy(x: SamplesLike, *, method: Any = "kozachenko_leonenko", **options: A
     return estimator(method, "entropy", **options).entropy(x)
 
 
-def mutual_information(x: SamplesLike, y: SamplesLike, *, method: Any = "ksg", **options: Any) -> Estimate:
+def mutual_information(x: SamplesLike, y: Any, *, method: Any = "ksg", **options: Any) -> Estimate:
     """I(X; Y) = D(P_XY‖P_X ⊗ P_Y) [1] in nats of paired rows x (n, d_x) and y (n, d_y), with error, bias and warnings.
 
-    ``method`` is a name (see :func:`methods`; ``options`` go to its configuration) or an estimator object.
-    Raises as the estimator does, and UnknownNameError / ParameterError for an unknown method or option.
+    ``method`` is a name (see :func:`methods`; ``options`` go to its configuration) or an estimator object; with
+    method="ross" y holds class labels, shape (n,). Raises as the estimator does, and UnknownNameError / ParameterError
+    for an unknown method or option.
 
     References
     ----------
@@ -96,7 +98,13 @@ def mutual_information(x: SamplesLike, y: SamplesLike, *, method: Any = "ksg", *
     >>> print(mutual_information(rng.normal(size=500), rng.normal(size=500), method="gaussian_plugin").bias)
     Bias.UNKNOWN
     """
-    return estimator(method, "mutual_information", **options).mutual_information(x, y)
+    chosen = estimator(method, "mutual_information", **options)
+    try:
+        return chosen.mutual_information(x, y)
+    except SampleTypeError as error:
+        if str(error).startswith("y:"):
+            error.add_note('y: for class labels pass method="ross"; itssl.choose(x, y) says what fits')
+        raise
 
 
 def conditional_mutual_information(

@@ -14,7 +14,7 @@ from itssl.estimate import Bias, Estimate, Reference
 from itssl.estimators.adequacy import neighbor_pair_warnings, neighbor_warnings
 from itssl.estimators.ball_entropies import BallEntropies, LogVolumes
 from itssl.estimators.diagnosis import ceiling_warnings, small_sample_warnings
-from itssl.estimators.drift import drift
+from itssl.estimators.drift import NO_ENTROPY, drift
 from itssl.estimators.error_bars import NO_SUBSAMPLES, information_blocks, partition_subsamples
 from itssl.estimators.joint_counts import JointCounts
 from itssl.estimators.neighbor_extrapolation import (
@@ -130,8 +130,10 @@ class KozachenkoLeonenko:
         """Entropy of x, shape (n, d) with n > k, in nats.
 
         Standard error by subsampling; it is that of the value, without bias. The interval allows for the bias from
-        n = 136 on. A row with k copies makes the value −inf, as the formula says; any copy adds
-        the warning ``ties``; linearly dependent columns add ``singular_support``.
+        n = 136 on. Where the parts of the sample show that the value still moves with n by more than its error
+        (diagnostic ``estimated_bias_nats``) it carries the warning ``neighbor_bias``. A row with k copies makes the
+        value −inf, as the formula says; any copy adds the warning ``ties``; linearly dependent columns add
+        ``singular_support``.
         Raises SampleError for n ≤ k, constant columns and inadmissible samples.
         """
         x = as_samples(x)
@@ -145,11 +147,15 @@ class KozachenkoLeonenko:
             canonical_order(x), x.shape[1], extrapolation_weights(self.k, ()),
             extrapolated=None if one_search else BallEntropies(y, needed, self.metric, white_volumes),
         )  # fmt: skip
+        warnings, bias = drift(
+            found.value, found.parts, neighbor_warnings(x, k=self.k), n=len(x), d=x.shape[1],
+            method="KozachenkoLeonenko", name="x", hopeless=NO_ENTROPY,
+        )  # fmt: skip
         return Estimate(
             value=found.value, standard_error=found.standard_error, degrees_of_freedom=found.degrees_of_freedom,
             n=len(x), bias=Bias.UNKNOWN, method=repr(self), reference=self.REFERENCE,
-            interval_rule=found.interval_rule, diagnostics=found.diagnostics,
-            warnings=neighbor_warnings(x, k=self.k) + small_sample_warnings(found.standard_error, found.value, len(x)),
+            interval_rule=found.interval_rule, diagnostics=found.diagnostics | bias,
+            warnings=warnings + small_sample_warnings(found.standard_error, found.value, len(x)),
         )  # fmt: skip
 
     def mutual_information(self, x: SamplesLike, y: SamplesLike, /) -> Estimate:

@@ -26,7 +26,7 @@ from jaxtyping import Float, Int
 
 from itssl.arrays import SampleError, Samples
 from itssl.estimate import student_quantile
-from itssl.estimators.error_bars import BLOCKS, PARTITIONS, partition_subsamples
+from itssl.estimators.error_bars import BLOCKS, NO_SUBSAMPLES, PARTITIONS, Subsamples, partition_subsamples
 from itssl.estimators.standardization import location
 from itssl.kernels.linalg import column_std, covariance, log_determinant
 
@@ -116,6 +116,8 @@ class NeighborSummary(NamedTuple):
     degrees_of_freedom: float
     interval_rule: ExtrapolationHull | None
     diagnostics: dict[str, float]
+    parts: Subsamples
+    """What the parts behind the standard error tell of the value."""
 
 
 def neighbors_needed(n: int, k: int) -> int:
@@ -156,7 +158,7 @@ def neighbor_summary(
 
     values = candidates([slice(None)])[0]
     if not np.isfinite(values[0]):
-        return NeighborSummary(values[0], np.nan, np.nan, None, {})
+        return NeighborSummary(values[0], np.nan, np.nan, None, {}, NO_SUBSAMPLES)
     blocks: list[list[float]] = []
 
     def statistics(parts: list[Int[np.ndarray, " _"]]) -> list[float]:
@@ -164,14 +166,15 @@ def neighbor_summary(
         blocks.extend(found)
         return [each[0] for each in found]
 
-    error, freedom, *_ = partition_subsamples(statistics, order, smallest_block=_smallest_block(len(weights)))
+    parts = partition_subsamples(statistics, order, smallest_block=_smallest_block(len(weights)))
+    error, freedom = parts.standard_error, parts.degrees_of_freedom
     if len(values) == 1 or not np.isfinite([*values, error]).all() or not np.isfinite(blocks).all():
-        return NeighborSummary(values[0], error, freedom, None, {})
+        return NeighborSummary(values[0], error, freedom, None, {}, parts)
     per_partition = np.array(blocks).reshape(PARTITIONS, -1, len(values))
     errors = np.sqrt(per_partition.var(axis=1, ddof=1).mean(axis=0) / per_partition.shape[1])
     rule = ExtrapolationHull(tuple(values), tuple(errors.tolist()), freedom)
     diagnostics = {f"{name}_extrapolation_nats": v for name, v in zip(powers, values[1:], strict=True)}
-    return NeighborSummary(values[0], error, freedom, rule, diagnostics)
+    return NeighborSummary(values[0], error, freedom, rule, diagnostics, parts)
 
 
 def whitened(x: Samples) -> tuple[Samples, float]:

@@ -10,6 +10,7 @@ from itssl.choices import require_count
 from itssl.estimate import Estimate
 from itssl.estimators.error_bars import value_only
 from itssl.estimators.methods import estimator as named_estimator
+from itssl.progress import progress_bar
 
 
 @dataclass(frozen=True)
@@ -68,18 +69,17 @@ def permutation_test(
     >>> permutation_test(x, x + rng.normal(size=(200, 2)), permutations=99, method="gaussian_plugin").p_value
     0.01
     """
-    from tqdm.auto import tqdm
-
     require_count("permutations", permutations)
     chosen = named_estimator(method, "mutual_information", **options)
     observed = chosen.mutual_information(x, y)  # it admits or refuses: numbers, or labels for Ross
     if np.isnan(observed.value):
         raise SampleError(f"x and y: expected an estimate, got nan from {observed.method}; see its warnings")
     shuffled = []
-    with value_only():
-        for i in tqdm(range(permutations), desc="permutations", delay=5, leave=False):
+    with value_only(), progress_bar("permutations", permutations, unit="permutation") as bar:
+        for i in range(permutations):
             rows = stream(seed, "permutation", i).permutation(observed.n)
             shuffled.append(chosen.mutual_information(x, take_rows(y, rows)).value)
+            bar.update()
     return PermutationTest(
         observed=observed,
         reached=sum(value >= observed.value for value in shuffled),

@@ -32,6 +32,7 @@ from itssl.estimators.adequacy import (
     unit_ratio,
     unit_warnings,
 )
+from itssl.estimators.class_labels import holds_labels, label_facts, label_warnings, text_as_codes
 from itssl.estimators.diagnosis import (
     atom_warnings,
     distinct_rows,
@@ -41,6 +42,7 @@ from itssl.estimators.diagnosis import (
     tie_warnings,
     tied_rows,
 )
+from itssl.estimators.drift import NO_ENTROPY
 from itssl.estimators.error_bars import subsampling_standard_error
 from itssl.estimators.intrinsic_dimension import intrinsic_dimension, low_dimension_warnings, neighbor_alignment
 from itssl.estimators.nearest_neighbors import KSG, KozachenkoLeonenko, log_ball_volumes
@@ -127,10 +129,11 @@ class TrustReport:
         return facts(rows, caption=self.subject, warnings=said)
 
 
-def diagnose(x: SamplesLike, y: SamplesLike = None) -> TrustReport:
+def diagnose(x: SamplesLike, y: Any = None) -> TrustReport:
     """Look for what makes estimates of entropy from x, or of information from pairs (x, y), untrustworthy.
 
-    x and y have shapes (n, d_x) and (n, d_y). Codes, for each of x and y (and joint where pairs are given):
+    x and y have shapes (n, d_x) and (n, d_y); in pairs one may be class labels, integers or words, of which only
+    number, rarest class and entropy are measured. Codes, for each of x and y (and joint where pairs are given):
 
     - the law has no density: ``constant_column``, ``ties``, ``atoms``, ``integers``, ``singular_support``,
       ``low_dimensional_support`` (nonlinear: :func:`~itssl.estimators.intrinsic_dimension.neighbor_alignment`; of the
@@ -148,6 +151,8 @@ def diagnose(x: SamplesLike, y: SamplesLike = None) -> TrustReport:
     ((), ('singular_support',))
     >>> diagnose(x, x[:, 0]).codes
     ('deterministic',)
+    >>> print(f"{diagnose(x, ['a', 'b'] * 250).measurements['y_entropy_of_labels']:.4f}")  # no information is above
+    0.6931
     """
     if y is None:
         x = admit(x)
@@ -161,13 +166,13 @@ def diagnose(x: SamplesLike, y: SamplesLike = None) -> TrustReport:
             warnings += found
             measurements |= numbers
         return TrustReport(subject=f"x of shape {x.shape}", warnings=warnings, measurements=measurements)
-    x, y = as_paired_samples(_as_numbers(x), _as_numbers(y))
+    x, y = as_paired_samples(_as_numbers(text_as_codes(x, "x")), _as_numbers(text_as_codes(y, "y")))
     warnings = _constants(x, "x") + _constants(y, "y")
     measurements = _sizes(x, "x_") | _sizes(y, "y_")
     blocks = {name: _varying(z) for name, z in (("x", x), ("y", y))}
     for name, z in blocks.items():
         if z.shape[1]:
-            found, numbers = _one(z, name)
+            found, numbers = _labels(z, name) if holds_labels(z) else _one(z, name)
             warnings += found
             measurements |= {f"{name}_{key}": m for key, m in numbers.items()}
     if all(z.shape[1] for z in blocks.values()):
@@ -179,18 +184,19 @@ def diagnose(x: SamplesLike, y: SamplesLike = None) -> TrustReport:
     )
 
 
-def admit(x: SamplesLike, *, name: str = "x") -> Samples:
+def admit(x: Any, *, name: str = "x", words: bool = False) -> Samples:
     """x as samples like :func:`itssl.arrays.as_samples`, but integers and booleans are taken as numbers.
 
-    >>> admit([1, 2, 2]).ravel()
-    array([1., 2., 2.])
+    Labels in words too, as their codes, where ``words`` says so.
+
+    >>> admit([1, 2, 2]).ravel(), admit(["b", "a", "b"], words=True).ravel()
+    (array([1., 2., 2.]), array([1., 0., 1.]))
     """
-    return as_samples(_as_numbers(x), name=name)
+    return as_samples(_as_numbers(text_as_codes(x, name) if words else x), name=name)
 
 
-_NO_DENSITY = {"ties", "atoms", "integers", "singular_support", "low_dimensional_support", "small_sample_for_dimension"}
+_NO_DENSITY = NO_ENTROPY - {"high_dimension"}
 _LEAST_ROWS = 20  # below them neighbor estimates on halves say nothing
-_EXTRAPOLATED = 16  # columns; in more, what halving the rows changes tells no size of the bias, only the least
 
 
 def _one(x: Samples, name: str) -> tuple[tuple[EstimateWarning, ...], dict[str, Measurement]]:
@@ -210,6 +216,11 @@ def _one(x: Samples, name: str) -> tuple[tuple[EstimateWarning, ...], dict[str, 
         measurements["intrinsic_dimension_two_nn"] = intrinsic_dimension(part, method="two_nn")
         measurements["neighbor_alignment"] = alignment.ratio
     return warnings, measurements
+
+
+def _labels(x: Samples, name: str) -> tuple[tuple[EstimateWarning, ...], dict[str, Measurement]]:
+    """What concerns a column of labels."""
+    return label_warnings(x, name=name), dict(label_facts(x))
 
 
 def _dimension_warnings(x: Samples, found: tuple[EstimateWarning, ...]) -> tuple[EstimateWarning, ...]:
@@ -232,7 +243,7 @@ def _entropy(
     measurements: dict[str, Measurement] = {}
     if n > d:
         measurements["uncorrected_gaussian_bias"] = log_determinant_bias(n, d) / 2
-    if n < _LEAST_ROWS or {w.code for w in warnings} & _NO_DENSITY:
+    if n < _LEAST_ROWS or {w.code for w in warnings} & NO_ENTROPY:
         return (), measurements
     part = in_units_of_its_own(_some_rows(x))[0]
     k = KozachenkoLeonenko().k
@@ -241,13 +252,8 @@ def _entropy(
         canonical_order(part), smallest_block=2 * k + 2,
     )  # fmt: skip
     bias, error = _at(n, neighbor_entropy_bias(part, k=k), error, d)
-    if d <= _EXTRAPOLATED:
-        measurements["kozachenko_leonenko_bias"] = bias
-        return bias_warnings(bias, error), measurements
-    factor = 2 ** (2 / d) - 1
-    change = replace(bias, value=bias.value * factor, standard_error=bias.standard_error * factor)
-    measurements["kozachenko_leonenko_change"] = change
-    return bias_warnings(bias, error, change=change.value), measurements
+    measurements["kozachenko_leonenko_bias"] = bias
+    return bias_warnings(bias, error), measurements
 
 
 def _both(
@@ -256,6 +262,10 @@ def _both(
     """What concerns the pairs: relations, ceilings, and the sample size for their information."""
     n, d = len(x), x.shape[1] + y.shape[1]
     codes = {w.code for w in warnings}
+    if holds_labels(x) or holds_labels(y):
+        rows = y if holds_labels(x) else x
+        thin = codes & (_NO_DENSITY - {"integers"})
+        return () if thin else high_dimension_warnings(n, rows.shape[1], information=True), {}
     found = tuple(w for w in joint_support_warnings(x, y) if w.code == "deterministic")
     joint = np.hstack([standardized(x), standardized(y)])
     alignment = neighbor_alignment(joint)

@@ -19,6 +19,7 @@ from itssl.choices import ParameterError, require_count, require_known, require_
 from itssl.estimators.critics import CRITICS
 from itssl.estimators.standardization import canonical_order
 from itssl.kernels.linalg import column_std
+from itssl.progress import progress_bar
 
 EVALUATE_EVERY = 25
 PATIENCE = 500
@@ -200,7 +201,6 @@ def maximize(
     (50, True)
     """
     import torch
-    from tqdm.auto import tqdm
 
     x, y = (torch.from_numpy(z.astype(np.float32)) for z in train)
     held_x, held_y = (torch.from_numpy(z[:LARGEST_BATCH].astype(np.float32)) for z in validation)
@@ -208,7 +208,7 @@ def maximize(
     averaged, slope, square = initial.clone(), torch.zeros_like(initial), torch.zeros_like(initial)
     best, best_value, best_step, curve, step = initial.clone(), -math.inf, 0, [], 0
     batches = _batches(len(x), min(config.batch, len(x)), stream(config.seed, "variational", "batches", key))
-    with one_thread(), tqdm(total=config.steps, desc="training a critic", unit="step", delay=5, leave=False) as bar:
+    with one_thread(), progress_bar("training a critic", config.steps) as bar:
         for step in range(1, config.steps + 1):
             batch = torch.from_numpy(next(batches))
             (gradient,) = torch.autograd.grad(objective(weights, x[batch], y[batch]), weights)

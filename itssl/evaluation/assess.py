@@ -33,6 +33,7 @@ from itssl.evaluation.normality import (
     view_dependence,
 )
 from itssl.evaluation.overlap import as_covariance, as_scales, is_singular, misassignment, overlap, square_root
+from itssl.progress import progress_bar
 
 SCALES = tuple(float(s) for s in np.geomspace(0.01, 100, 9))
 PROJECTIONS, REPEATS = 32, 8
@@ -70,7 +71,7 @@ def assess(
         which is called on 8 repeats. None: not measured.
     level: of the tests of normality.
     seed: names all draws. Each scale has its own, whichever others are asked for.
-    progress: show a bar on anything over 5 seconds.
+    progress: whether to show a bar on anything over 5 seconds.
 
     An interrupt returns the scales that are finished, with ``interrupted`` set.
 
@@ -91,8 +92,6 @@ def assess(
     >>> [round(row.exit, 2) for row in found.rows], found.rank
     ([0.0, 0.95], array([3, 3, 3, 2, 3]))
     """
-    from tqdm.auto import tqdm
-
     from itssl.networks.encoders import as_double, embed
     from itssl.networks.regions import activation_pattern, local_affine
 
@@ -115,7 +114,7 @@ def assess(
         pattern=activation_pattern(exact, centers), output=embed(exact, centers), draws=draws, level=level, seed=seed,
     )  # fmt: skip
     rows, interrupted = [], False
-    with tqdm(total=len(chosen) * len(measured), desc="assess", delay=5, leave=False, disable=not progress) as bar:
+    with progress_bar("assess", len(chosen) * len(measured), unit="prototype", shown=progress) as bar:
         try:
             for k, scale in enumerate(chosen):
                 bounds = None if apart is None else apart.upper[k]

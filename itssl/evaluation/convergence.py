@@ -11,6 +11,7 @@ from itssl.arrays import SampleError, as_samples, stream, take_rows
 from itssl.choices import ParameterError, require_count
 from itssl.estimate import Bias, Estimate, format_with_error
 from itssl.markup import require_pandas, table
+from itssl.progress import no_progress, progress_bar
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -126,7 +127,9 @@ class Convergence:
         if self.truth is not None:
             value, error = self.truth.value, self.truth.standard_error
             truth = f", truth {format_with_error(value, error) if error > 0 else f'{value:.4g}'}"
-        return f"{self.quantity} by {self.estimator}{truth}" + (" (interrupted)" if self.interrupted else "")
+        return f"{self.quantity.replace('_', ' ')} by {self.estimator}{truth}" + (
+            " (interrupted)" if self.interrupted else ""
+        )
 
     def _verdict(self) -> str:
         change = self.last_change
@@ -179,7 +182,6 @@ def convergence(
     False
     """
     from joblib import Parallel, delayed
-    from tqdm.auto import tqdm
 
     replicates, jobs = require_count("replicates", replicates), require_count("jobs", jobs)
     if not 0 < level < 1:
@@ -196,8 +198,10 @@ def convergence(
     done: dict[int, list[_Found]] = {n: [] for n in chosen}
     interrupted = False
     try:
-        for n, found in tqdm(work, total=len(cells), desc="convergence", delay=5, leave=False):  # pyright: ignore
-            done[n].append(found)
+        with progress_bar("convergence", len(cells), unit="estimate") as bar:
+            for n, found in work:  # pyright: ignore
+                done[n].append(found)
+                bar.update()
     except KeyboardInterrupt:
         interrupted = True
     rows = tuple(_row(n, sorted(found), truth) for n, found in done.items() if found)
@@ -265,7 +269,8 @@ def _sizes(sizes: Sequence[int] | None, whole: int | None) -> list[int]:
 
 
 def _cell(run: Callable[..., Estimate], draw: _Draw, n: int, r: int, seed: int, level: float) -> tuple[int, _Found]:
-    found = run(*draw(n, stream(seed, "convergence", n, r)))
+    with no_progress():  # in a process of its own; in this one the bar is that of convergence
+        found = run(*draw(n, stream(seed, "convergence", n, r)))
     return n, _Found(r, found.value, found.standard_error, *found.interval(level))
 
 

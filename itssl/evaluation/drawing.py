@@ -1,5 +1,7 @@
 """One look for all pictures, without rcParams: colors for color-blind readers; lines, markers and hatches for gray."""
 
+import io
+import textwrap
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -15,6 +17,21 @@ STYLES = ("-", "--", "-.", ":", (0, (6, 1, 1, 1, 1, 1)))
 GRAY = "0.35"
 SMALL = 8
 """The font size of legends and notes, in points."""
+_LETTERS = 13
+"""Of a title, in an inch."""
+
+
+class Picture(Figure):
+    """A Figure that Jupyter shows, as it does those of pyplot: no ``%matplotlib inline`` needed, no state kept.
+
+    >>> Picture(figsize=(2, 1))._repr_png_()[1:4]
+    b'PNG'
+    """
+
+    def _repr_png_(self) -> bytes:
+        buffer = io.BytesIO()
+        self.savefig(buffer, format="png", bbox_inches="tight")
+        return buffer.getvalue()
 
 
 def look(i: int) -> dict[str, Any]:
@@ -38,7 +55,7 @@ def axes_in(ax: Any, width: float, height: float) -> tuple[Figure, Axes]:
     True
     """
     if ax is None:
-        ax = Figure(figsize=(width, height), layout="constrained").add_subplot()
+        ax = Picture(figsize=(width, height), layout="constrained").add_subplot()
     if not isinstance(ax, Axes):
         raise ParameterError(
             f"ax: expected matplotlib Axes, got {type(ax).__name__}; pass one of those that figure.subplots() returns"
@@ -58,7 +75,7 @@ def panels_in(
     True
     """
     if figure is None:
-        figure = Figure(figsize=(width, height), layout="constrained")
+        figure = Picture(figsize=(width, height), layout="constrained")
     if not isinstance(figure, Figure | SubFigure):
         raise ParameterError(
             f"figure: expected a matplotlib Figure or SubFigure, got {type(figure).__name__}; this picture has several "
@@ -94,8 +111,16 @@ def legend(ax: Axes, **options: Any) -> None:
 
 
 def title(figure: Figure | SubFigure, text: str) -> None:
-    """A small title, taken literally."""
-    figure.suptitle(text, fontsize=9, parse_math=False)
+    """A small title, taken literally, on as many lines as it needs above this figure.
+
+    >>> figure = Picture(figsize=(3, 2))
+    >>> title(figure, "mutual information by KSG(k=4, variant=1, metric='chebyshev')")
+    >>> figure.get_suptitle()
+    "mutual information by KSG(k=4,\\nvariant=1, metric='chebyshev')"
+    """
+    letters = max(1, int(_LETTERS * figure.bbox.width / figure.get_figure(root=True).dpi))
+    lines = [textwrap.fill(line, letters, break_long_words=False) for line in text.split("\n")]
+    figure.suptitle("\n".join(lines), fontsize=9, parse_math=False)
 
 
 def _root(drawn: Axes | Figure | SubFigure) -> Figure:

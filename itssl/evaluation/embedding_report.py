@@ -20,6 +20,7 @@ from itssl.estimators.trust import TrustReport, diagnose
 from itssl.evaluation.collapse import CollapseReport, collapse_report
 from itssl.kernels.linalg import covariance
 from itssl.markup import require_pandas, table
+from itssl.progress import progress_bar
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -163,10 +164,9 @@ class EmbeddingReport:
 
     def figure(self) -> "Figure":
         """The spectrum: variance of each direction and the share of the first directions together. Not shown."""
-        from matplotlib.figure import Figure
+        from itssl.evaluation.drawing import panels_in
 
-        figure = Figure(figsize=(8.4, 3.2), layout="constrained")
-        each, together = figure.subplots(1, 2)
+        figure, (each, together) = panels_in(None, 8.4, 3.2, 1, 2)
         values = np.maximum(self.spectrum, 0)
         k = np.arange(1, len(values) + 1)
         seen = values > 0
@@ -207,7 +207,7 @@ def embedding_report(
     rows: how many rows, chosen at random, "entropy" and "information with labels" use at most; their cost grows with
         the square. 5000 rows of 384 columns take about 15 s on one core, most of it for the error of the information.
     seed: names the choice of rows.
-    progress: whether to show a bar on stderr on anything over 5 seconds.
+    progress: whether to show a bar on anything over 5 seconds.
 
     Raises
     ------
@@ -222,8 +222,6 @@ def embedding_report(
     >>> found.collapse.verdict, found.omitted
     ('none', mappingproxy({}))
     """
-    from tqdm.auto import tqdm
-
     require_count("rows", rows, minimum=20)
     x = as_samples(z, name="z")
     n = len(x)
@@ -234,20 +232,20 @@ def embedding_report(
     notes = [] if n <= rows else [f"entropy and information with labels use {rows} of the {n} rows, chosen at random"]
     estimates: dict[str, Estimate] = {}
     omitted: dict[str, str] = {}
-    with tqdm(total=len(_STAGES), desc=name, delay=5, leave=False, disable=not progress) as bar:
+    with progress_bar(name, len(_STAGES), unit="stage", shown=progress) as bar:
         trust = diagnose(x)
         recommendation = _recommendation(x, varying, trust)
-        _advance(bar, "collapse")
+        bar.update(note="collapse")
         collapse = collapse_report(z if _keeps_its_precision(z) else x)
         spectrum = np.linalg.eigvalsh(covariance(x))[::-1].copy()
-        _advance(bar, "entropy")
+        bar.update(note="entropy")
         if not varying.shape[1]:
             omitted["entropy"] = "no column varies"
         else:
             measured, why = _entropies(varying, recommendation, part)
             estimates |= measured
             omitted |= {"entropy": why} if why else {}
-        _advance(bar, "labels")
+        bar.update(note="labels")
         if codes is not None:
             estimates["entropy of labels"] = label_entropy(codes)
             if varying.shape[1]:
@@ -257,7 +255,7 @@ def embedding_report(
                 notes.append(f"the embeddings show {share:.1%} of the entropy of the labels, by {information.method}")
             else:
                 omitted["information with labels"] = "no column varies"
-        _advance(bar, "")
+        bar.update()
     return EmbeddingReport(
         name=name, estimates=estimates, omitted=omitted, trust=trust, recommendation=recommendation, collapse=collapse,
         spectrum=spectrum, classes=classes, notes=tuple(notes),
@@ -322,8 +320,3 @@ def _classes(labels: Any, codes: Any) -> dict[str, int]:
 def _keeps_its_precision(z: Any) -> bool:
     """Whether z says itself how it was rounded; lists and frames are taken as float64."""
     return is_torch(z) or (type(z) is np.ndarray and z.ndim == 2 and z.dtype.kind == "f")
-
-
-def _advance(bar: Any, stage: str) -> None:
-    bar.update()
-    bar.set_postfix_str(stage, refresh=False)

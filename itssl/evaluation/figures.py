@@ -67,7 +67,7 @@ def convergence_figure(found: Convergence, *, figure: Figure | SubFigure | None 
     n, mean, spread = of["n"], of["mean"], np.nan_to_num(of["spread"])
     axes[0].errorbar(n, mean, yerr=np.nan_to_num(of["mean_error"]), capsize=3, label="mean", **look(0))
     axes[0].fill_between(n, mean - spread, mean + spread, color=BLUE, alpha=0.2, linewidth=0, label="± spread")
-    axes[0].set_ylabel(f"{found.quantity} (nats)")
+    axes[0].set_ylabel(f"{found.quantity.replace('_', ' ')} (nats)")
     if found.truth is not None:
         axes[0].axhline(found.truth.value, color=GRAY, linewidth=1.2, linestyle="--", label="truth")
         _errors(axes[1], found)

@@ -16,11 +16,11 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float
 from torch import nn
-from tqdm.auto import tqdm
 
 from itssl.arrays import Samples
 from itssl.choices import ParameterError, require_count
 from itssl.networks.regions import face_functionals, local_affine
+from itssl.progress import progress_bar
 
 HIGHEST = 3
 """Inputs of more dimensions have too many regions, and polytopes with too many corners."""
@@ -109,7 +109,7 @@ def cells(
         raise ParameterError(f"low, high: expected finite corners of a box with low < high, got {low} and {high}")
     done: list[_Piece] = []
     todo = [_box(low, high)]
-    with tqdm(desc="regions", delay=5, leave=False) as bar:
+    with progress_bar("regions", unit="region") as bar:
         while todo:
             if len(todo) + len(done) > most:
                 raise ParameterError(

@@ -22,13 +22,13 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int
-from tqdm.auto import tqdm
 
 from itssl.arrays import Samples
 from itssl.distributions.gaussian import LawError
 from itssl.networks.cells import Cell
 from itssl.networks.gaussian_source import Source
 from itssl.networks.volumes import pseudo_inverse
+from itssl.progress import progress_bar
 
 _SLACK = 2**6 * float(np.finfo(np.float64).eps)
 """Roundings in an output of a network and its preimage, in units of the terms that are added up."""
@@ -117,11 +117,13 @@ def summed(pieces: Sequence[Piece], source: Source, z: Samples, *, noise_var: fl
     found, every = Sum.zero(len(z)), np.arange(len(z))
     part = _at_preimages if k >= d else _along_lines
     rows_of = _rows_within(pieces, z)
-    for piece in tqdm(pieces, desc="density", delay=5, leave=False):
-        if noise_var > 0:
-            found.add(every, source.log_cell_integral(piece.cell, z, noise_var, found.largest))
-        elif len(rows := rows_of(piece)):
-            found.add(rows, part(piece, source, z[rows], rows))
+    with progress_bar("density", len(pieces), unit="region") as bar:
+        for piece in pieces:
+            if noise_var > 0:
+                found.add(every, source.log_cell_integral(piece.cell, z, noise_var, found.largest))
+            elif len(rows := rows_of(piece)):
+                found.add(rows, part(piece, source, z[rows], rows))
+            bar.update()
     return found
 
 

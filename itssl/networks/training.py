@@ -16,13 +16,13 @@ import numpy as np
 import torch
 from jaxtyping import Int
 from torch import Tensor, nn
-from tqdm.auto import tqdm
 
 from itssl.arrays import SamplesLike, as_samples
 from itssl.choices import ParameterError, require_count, require_nonnegative, require_positive
 from itssl.networks.checkpoints import CheckpointError, digest, load_checkpoint, save_checkpoint
 from itssl.networks.encoders import evaluating, torch_generator
 from itssl.networks.training_run import TrainingError, TrainingInterrupted, TrainingRun
+from itssl.progress import progress_bar
 
 __all__ = ["CheckpointError", "TrainingError", "TrainingInterrupted", "TrainingRun", "ZeroGradientWarning", "train"]
 
@@ -104,7 +104,7 @@ def train(
         it exists the run goes on from it, to the weights, metrics and evaluations of a run that was never cut short;
         a finished run is read from it. It names the arguments, the layers as printed and the starting weights;
         functions only by name.
-    progress: whether to show a bar on stderr.
+    progress: whether to show a bar on anything over 5 seconds.
 
     Raises
     ------
@@ -200,7 +200,7 @@ def train(
             }  # fmt: skip
             save_checkpoint(file, identity, state)
 
-    with _private_torch(seed), tqdm(total=total, disable=not progress, unit="step") as bar:
+    with _private_torch(seed), progress_bar("training", total, shown=progress) as bar:
         try:
             kept = None if file is None else load_checkpoint(file, identity)
             if kept is None:
@@ -238,8 +238,7 @@ def train(
                 optimizer.step()
                 learner.after_step(network)
                 steps.append(row)
-                bar.update()
-                bar.set_postfix(loss=row["loss"], refresh=False)
+                bar.update(note=f"loss {row['loss']:.4g}")
                 evaluate_at(step + 1)
                 save_at(step + 1)
         except TrainingError as error:

@@ -16,7 +16,7 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Patch
 from itssl.claims.chain_answer import INFORMATION, Chain, Link
 from itssl.claims.claim import claims
 from itssl.claims.graph import by_section, claim_graph
-from itssl.evaluation.drawing import axes_in, panels_in, require_answer, title
+from itssl.evaluation.drawing import Picture, axes_in, panels_in, require_answer, title
 
 if TYPE_CHECKING:
     import networkx
@@ -92,19 +92,17 @@ def waterfall_figure(chain: Chain, *, figure: Figure | SubFigure | None = None) 
     )
     for column, (name, links, least, views) in enumerate(sides):
         above, below = panels[column], panels[2 + column]
-        _waterfall(above, links[: split + 1], labels=column == 0)
+        found = {step.name: step.value for step in views.steps}
+        named = [link.name for link in links[split + 1 :]]
+        _waterfall(above, links[: split + 1], [None] * split + [found["information"]], labels=column == 0)
         above.errorbar(least, split, xerr=[[0], [links[0].value - least]], color="0.15", capsize=5, zorder=3)
         above.annotate(
-            f"of the network itself: {least:.4g} or more ", (least, split), (-4, 0), textcoords="offset points",
-            ha="right", va="center", fontsize=8,
+            f"of the network itself: {least:.4g} or more", (links[0].value, split), (-4, 6), textcoords="offset points",
+            ha="right", va="bottom", fontsize=8,
         )  # fmt: skip
         above.set_title(name, fontsize=10)
-        _waterfall(below, links[split:], labels=column == 0)
+        _waterfall(below, links[split:], [None, *map(found.get, named)], labels=column == 0)
         below.set_xlabel("nats")
-        found = {step.name: step.value for step in views.steps}
-        above.plot([found["information"]], [split], **_DIAMOND)
-        shared = [(found[link.name], row) for row, link in enumerate(links[split:]) if link.name in found]
-        below.plot(*zip(*shared, strict=True), **_DIAMOND)
     handles: list[Artist] = [Patch(label=f"{sign} {_MEANING[sign]}".strip(), **_LOOK[sign], **_EDGE) for sign in _LOOK]
     handles.append(Line2D([], [], label="the same line, augmented pictures (I: InfoNCE, a lower bound)", **_DIAMOND))
     (figure or root).legend(handles=handles, loc="outside lower center", ncols=5, frameon=False, fontsize=8)
@@ -112,7 +110,8 @@ def waterfall_figure(chain: Chain, *, figure: Figure | SubFigure | None = None) 
     return root
 
 
-def _waterfall(ax: Axes, links: Sequence[Link], *, labels: bool) -> None:
+def _waterfall(ax: Axes, links: Sequence[Link], diamonds: Sequence[float | None], *, labels: bool) -> None:
+    """Bars and diamonds by row; what is written of a row is right of both."""
     last = len(links) - 1
     for row, link in enumerate(links):
         look = _LOOK[link.relation if row else ""]
@@ -125,8 +124,12 @@ def _waterfall(ax: Axes, links: Sequence[Link], *, labels: bool) -> None:
             ax.errorbar(link.value, row, xerr=link.standard_error, color="0.15", capsize=2, linewidth=1)
         if row < last:
             ax.plot([link.value] * 2, [row, row + 1], color="0.5", linewidth=0.8, linestyle=":", zorder=0)
+        right, diamond = max(start, link.value), diamonds[row]
+        if diamond is not None:
+            ax.plot([diamond], [row], **_DIAMOND)
+            right = max(right, diamond)
         ax.annotate(
-            _amount(link) if row else f"{link.value:.4g}", (max(start, link.value), row), (8, 0),
+            _amount(link) if row else f"{link.value:.4g}", (right, row), (8, 0),
             textcoords="offset points", va="center", fontsize=8, parse_math=False,
             bbox={"boxstyle": "square,pad=0.1", "facecolor": "white", "edgecolor": "none", "alpha": 0.85},
         )  # fmt: skip
@@ -168,7 +171,7 @@ def graph_figure(*, ax: Axes | None = None) -> Figure:
     place, heads = _places(graph)
     right, low = max(x for x, _ in place.values()) + _WIDTH, min(y for _, y in place.values())
     if ax is None:
-        ax = Figure(figsize=(right + 0.6, -low + 1.2)).add_axes((0.0, 0.0, 1.0, 1.0))
+        ax = Picture(figsize=(right + 0.6, -low + 1.2)).add_axes((0.0, 0.0, 1.0, 1.0))
     figure, ax = axes_in(ax, 0, 0)
     ax.set_xlim(-0.5, right + 0.1)
     ax.set_ylim(low - 0.15 - _HEIGHT / 2, 0.7)

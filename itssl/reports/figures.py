@@ -30,6 +30,7 @@ __all__ = [
 # Okabe-Ito colors: told apart by color-blind readers; shape and filling tell them apart in gray
 _LOOK: dict[str, dict[str, Any]] = {
     "theorem": {"marker": "o", "color": "#0072B2", "markerfacecolor": "#0072B2"},
+    "derivation": {"marker": "o", "color": "#0072B2", "markerfacecolor": "#0072B2"},
     "finding": {"marker": "s", "color": "#009E73", "markerfacecolor": "#009E73"},
     "control": {"marker": "D", "color": "#D55E00", "markerfacecolor": "white"},
 }
@@ -65,12 +66,12 @@ def gap_figure(verdicts: Sequence[Verdict], *, ax: Axes | None = None) -> Figure
     The interval is Student's t at level 1 − false_verdict_rate for a single look. The shaded part of a row is where
     the statement holds: gap/margin in [−1, 1] for "==", at most 1 for "<=", at least −1 for ">=". The axis is linear
     between −1 and 1 and logarithmic beyond. A margin of zero has no unit: such a row is in half-widths of its
-    own interval, and holds left (right) of zero. Gaps that are undefined are named instead of drawn.
+    own interval, and holds left (right) of zero; the axis says so. Gaps that are undefined are named instead of drawn.
+    Derivations of the user's own are called by their statement.
 
     Draws into ``ax`` where one is given and returns its figure. Raises ValueError without verdicts,
     ParameterError for what is no Axes.
 
-    >>> from itssl.claims.check import check
     >>> from itssl.claims.check import check
     >>> figure = gap_figure([check("C10", "d=1, shifted"), check("C10", control="correlated views"), check("C17")])
     >>> figure.axes[0].get_yticklabels()[0].get_text()
@@ -87,8 +88,9 @@ def gap_figure(verdicts: Sequence[Verdict], *, ax: Axes | None = None) -> Figure
         left, right = allowed(v, axis)
         ax.barh(y, right - left, left=left, height=0.84, color=_ALLOWED, zorder=0)
         if math.isfinite(center):
-            ax.hlines(y, max(low, view[0]), min(high, view[1]), color=_LOOK[role(v)]["color"], linewidth=1.8, zorder=2)
-            ax.plot([center], [y], linestyle="", markersize=6.5, zorder=3, **_LOOK[role(v)])
+            look = _LOOK[_role(v)]
+            ax.hlines(y, max(low, view[0]), min(high, view[1]), color=look["color"], linewidth=1.8, zorder=2)
+            ax.plot([center], [y], linestyle="", markersize=6.5, zorder=3, **look)
         note = v.outcome.value.replace("_", " ").lower() if math.isfinite(center) else "no finite gap"
         ax.text(1.01, y, note, transform=ax.get_yaxis_transform(), va="center", fontsize=8)
     ax.axvline(0, color="0.35", linewidth=0.8, zorder=1)
@@ -97,8 +99,8 @@ def gap_figure(verdicts: Sequence[Verdict], *, ax: Axes | None = None) -> Figure
     ax.tick_params(axis="y", length=0)
     ax.spines[["top", "right", "left"]].set_visible(False)
     _name_ticks(ax, view)
-    ax.set_xlabel("gap (left − right) / margin")
-    roles = list(dict.fromkeys(map(role, verdicts)))
+    ax.set_xlabel(f"gap (left − right) / {_unit(verdicts)}")
+    roles = list(dict.fromkeys(map(_role, verdicts)))
     handles: list[Artist] = [
         Line2D([], [], linestyle="-", linewidth=1.8, markersize=6.5, label=r, **_LOOK[r]) for r in roles
     ]
@@ -107,9 +109,21 @@ def gap_figure(verdicts: Sequence[Verdict], *, ax: Axes | None = None) -> Figure
     return figure
 
 
+def _role(v: Verdict) -> str:
+    return "derivation" if v.is_derivation else role(v)
+
+
+def _unit(verdicts: Sequence[Verdict]) -> str:
+    """What gaps are divided by."""
+    if all(v.margin for v in verdicts):
+        return "margin"
+    half = "half-width of its interval"
+    return f"margin, or {half} where the margin is 0" if any(v.margin for v in verdicts) else half
+
+
 def _label(v: Verdict) -> str:
     what = f"control: {v.control}" if v.control is not None else v.world
-    return textwrap.shorten(f"{v.claim} · {what}", 62, placeholder=" …")
+    return textwrap.shorten(what if v.is_derivation else f"{v.claim} · {what}", 62, placeholder=" …")
 
 
 def _name_ticks(ax: Axes, view: tuple[float, float]) -> None:
@@ -117,9 +131,8 @@ def _name_ticks(ax: Axes, view: tuple[float, float]) -> None:
     decades = [int(math.log10(abs(end))) for end in view]
     step = 1 + sum(decades) // 8
     names = {0.0: "0"}
-    for sign, last in (("-", decades[0]), ("", decades[1])):
-        names |= {
-            float(f"{sign}1e{k}"): f"{sign}1" if k == 0 else f"${sign}10^{{{k}}}$" for k in range(0, last + 1, step)
-        }
+    for sign, minus, last in ((-1.0, "−", decades[0]), (1.0, "", decades[1])):
+        powers = range(0, last + 1, step)
+        names |= {sign * 10.0**k: f"{minus}1" if k == 0 else f"${minus.replace('−', '-')}10^{{{k}}}$" for k in powers}
     ax.set_xticks(list(names), list(names.values()))
     ax.set_xticks([], minor=True)

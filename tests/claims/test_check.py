@@ -8,7 +8,7 @@ import pytest
 
 import itssl
 from itssl import Assumption, Bias, ClaimError, Estimate, Outcome, Reference, Relation, Sides, World, claim
-from itssl.choices import ParameterError
+from itssl.choices import ParameterError, UnknownNameError
 from itssl.claims.verdict import Verdict
 
 WORLD = World(name="zero", make=lambda: 0.0)
@@ -84,6 +84,28 @@ def test_a_world_of_ones_own():
 def test_require_says_how_to_repeat():
     with pytest.raises(ClaimError, match="expected HOLDS; repeat with the same call with seed=0"):
         itssl.check(toy(), 7.0).require()
+
+
+@pytest.mark.parametrize("expected", ["VIOLATED", Outcome.VIOLATED])
+def test_a_derivation_may_be_required_to_be_refuted(expected):
+    refuted = itssl.check_inequality(lambda rng: 1 + rng.normal(size=50), 0.0, statement="1 <= 0")
+    refuted.require(expected)
+    with pytest.raises(
+        ClaimError, match=r"(?s)VIOLATED: 1 <= 0, left − right = .*expected HOLDS; repeat with the same"
+    ):
+        refuted.require()
+    holds = itssl.check_inequality(0.0, 1.0)
+    with pytest.raises(ClaimError, match=r"(?s)HOLDS: derivation in 'given by left and right'.*expected VIOLATED"):
+        holds.require(expected)
+    control = itssl.check("C10", control="+(d/2) log 2π")
+    control.require()
+    with pytest.raises(ClaimError, match="expected HOLDS"):
+        control.require("HOLDS")
+
+
+def test_what_is_no_outcome_cannot_be_required():
+    with pytest.raises(UnknownNameError, match=r"expected: expected one of .*'VIOLATED'.*got 'REFUTED'"):
+        itssl.check_inequality(0, 1).require("REFUTED")
 
 
 def test_registered_verdicts_repeat_from_their_line():

@@ -18,7 +18,7 @@ from itssl.claims import answering
 from itssl.claims.claim import Assumption, World, claims
 from itssl.claims.decision import Outcome
 from itssl.claims.ledger import LEVELS, Cell, Ledger, left_out, plan, run
-from itssl.claims.verdict import Verdict
+from itssl.claims.verdict import ClaimError, Verdict
 from itssl.reports import failure_text, schema
 
 
@@ -191,6 +191,16 @@ def test_nothing_run_is_not_ok() -> None:
     assert not run([], progress=False).ok
 
 
+def test_require_raises_with_all_that_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    _run(monkeypatch, GOOD).require()
+    with pytest.raises(ClaimError, match=r"(?s)theorems hold in 0 of 1 checks.*VIOLATED: T3 in 'off', left − right"):
+        _run(monkeypatch, toy("T3", {"off": 1.0}, {"adds one": 1.0})).require()
+    with pytest.raises(ClaimError, match=r"1 check raised an error\nT4 .*: ArithmeticError: an <infinite> mean"):
+        _run(monkeypatch, toy("T4", {"breaks": math.inf}, {})).require()
+    with pytest.raises(ClaimError, match="theorems hold in 0 of 0 checks"):
+        run([], progress=False).require()
+
+
 @pytest.mark.parametrize("kept", [1, 3])
 def test_an_interrupt_keeps_what_is_finished(monkeypatch: pytest.MonkeyPatch, kept: int) -> None:
     seen: list[Verdict] = []
@@ -281,6 +291,7 @@ def test_run_refuses_bad_requests(monkeypatch: pytest.MonkeyPatch) -> None:
         _run(monkeypatch, GOOD, seed=-1)
 
 
+@pytest.mark.usefixtures("every_step_shown")
 def test_progress_goes_to_stderr_and_says_what_failed(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
+import itssl
 from itssl import KSG, EstimateWarning
 from itssl.arrays import stream
 from itssl.distributions.catalogue import tasks
-from itssl.estimators.drift import drift, drift_bias
+from itssl.estimators.drift import NO_ENTROPY, drift, drift_bias
 from itssl.estimators.error_bars import NO_SUBSAMPLES, Subsamples
 
 
@@ -54,6 +55,38 @@ def test_biased_values_raise_it(name):
     """KSG misses 0.27 and 0.45 of 1.02 nats; at least 8 of 12 samples say so (measured: about nine in ten)."""
     task = tasks()[name]
     assert alarms(lambda rng: task.sample(1000, rng), 12, 1000) >= 8
+
+
+def entropy_alarms(draw, count, n):
+    found = (itssl.entropy(draw(stream(seed, "entropy drift", n), n)) for seed in range(count))
+    return sum("neighbor_bias" in {w.code for w in estimate.warnings} for estimate in found)
+
+
+@pytest.mark.parametrize(("n", "d"), [(300, 1), (300, 3), (300, 5)])
+def test_gaussian_entropies_raise_no_alarm(n, d):
+    """True bias at most one standard error; none in 60 samples of each."""
+    assert entropy_alarms(lambda rng, n: rng.normal(size=(n, d)), 10, n) == 0
+
+
+def test_entropies_behind_saturated_units_raise_it():
+    """1.4 nats and ten standard errors too high; all of 60 samples said so."""
+    network = itssl.truth_networks()["saturating-4"]
+    assert entropy_alarms(lambda rng, n: network.sample(n, rng), 5, 300) >= 4
+
+
+def test_entropies_of_what_has_none_say_no_more_than_that():
+    """Sample size is not the reason there, and in many dimensions the bias falls by no power of it."""
+    rng = stream(0, "no entropy")
+    line, wide = rng.normal(size=(300, 1)), rng.normal(size=(300, 40))
+    for x, code in ((line @ np.ones((1, 3)), "singular_support"), (wide, "high_dimension")):
+        found = itssl.entropy(x)
+        assert code in NO_ENTROPY & {w.code for w in found.warnings}
+        assert "neighbor_bias" not in {w.code for w in found.warnings}
+        assert "estimated_bias_nats" not in found.diagnostics
+    assert "estimated_bias_nats" in itssl.entropy(line).diagnostics
+    diagnosed = itssl.diagnose(wide)
+    assert diagnosed.codes == ("high_dimension",)
+    assert "kozachenko_leonenko_bias" not in diagnosed.measurements
 
 
 def test_reported_bias_is_about_the_true_one():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import itssl
-from itssl.arrays import stream
+from itssl.arrays import SampleTypeError, stream
 from itssl.choices import ParameterError, UnknownNameError
 from itssl.estimators.error_bars import value_only
 from itssl.estimators.methods import methods
@@ -44,6 +44,16 @@ def test_every_collected_estimator_is_reachable_by_name():
 def test_defaults():
     assert itssl.entropy(X).method.startswith("KozachenkoLeonenko(k=4")
     assert itssl.mutual_information(X, Y).method.startswith("KSG(k=4, variant=1")
+
+
+@pytest.mark.parametrize("labels", [LABELS, LABELS > 0, LABELS.astype(str)])
+def test_labels_without_their_method_are_told_it(labels):
+    with pytest.raises(SampleTypeError, match="y: expected real-valued samples") as caught:
+        itssl.mutual_information(X, labels)
+    assert caught.value.__notes__ == ['y: for class labels pass method="ross"; itssl.choose(x, y) says what fits']
+    with pytest.raises(SampleTypeError, match="x: expected") as caught:
+        itssl.mutual_information(LABELS, Y)
+    assert not hasattr(caught.value, "__notes__")
 
 
 def test_wrong_names_and_options():

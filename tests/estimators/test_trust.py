@@ -126,17 +126,9 @@ def test_suspicion_does_not_raise_but_nonsense_does():
 
 
 @pytest.mark.parametrize("d", [12, 40])
-def test_what_a_bias_is_said_to_be(d):
-    """Extrapolated in few dimensions; in many, the least it can be: here 6 to 12 times less than the truth."""
+def test_no_size_of_the_bias_is_said_where_high_dimension_is(d):
+    """Extrapolated it is about twice the truth at d = 12; at d = 40 it was 2.5 times, in 384 columns 35 times."""
     x = stream(0, "bias", d).normal(size=(400, d))
     report = itssl.diagnose(x)
-    (message,) = (w.message for w in report.warnings if w.code == "neighbor_bias")
-    true = itssl.entropy(x).value - d * np.log(2 * np.pi * np.e) / 2
-    measured = report.measurements
-    if d == 12:
-        assert "is about" in message
-        assert measured["kozachenko_leonenko_bias"].value > true > 0
-    else:
-        assert "is more than the" in message
-        assert "kozachenko_leonenko_bias" not in measured
-        assert 0 < 6 * measured["kozachenko_leonenko_change"].value < true
+    assert ("high_dimension" in report.codes) != ("neighbor_bias" in report.codes)
+    assert ("kozachenko_leonenko_bias" in report.measurements) == ("neighbor_bias" in report.codes)

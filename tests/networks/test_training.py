@@ -293,10 +293,11 @@ def test_a_run_as_a_frame_has_a_row_for_each_step_and_evaluation():
     assert list(short().to_pandas().columns) == list(run.metrics)
 
 
-def test_progress_goes_to_stderr_and_only_when_asked(capfd):
+def test_progress_goes_to_stderr_and_only_when_asked(capfd, every_step_shown):
     short(progress=True)
     shown = capfd.readouterr()
     assert "9/9" in shown.err
+    assert "loss" in shown.err
     assert shown.out == ""
     short(progress=False)
     assert capfd.readouterr() == ("", "")

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -84,7 +85,7 @@ def test_every_line_has_its_name_claims_relation_value_and_gap(chain: Chain, wat
 
 def test_information_of_the_network_is_bracketed(chain: Chain, waterfall: Figure) -> None:
     for ax, least in zip(waterfall.axes[:2], (1.5, 2.0), strict=True):
-        assert f"of the network itself: {least:.4g} or more " in [text.get_text() for text in ax.texts]
+        assert f"of the network itself: {least:.4g} or more" in [text.get_text() for text in ax.texts]
         assert any(np.allclose(span, [least, math.log(20)]) for span in spans(ax))
 
 
@@ -109,6 +110,25 @@ def test_lines_of_augmented_pictures_stand_at_their_own_value(chain: Chain, wate
     steps = {(s.value, rows[s.name]) for s in chain.views_before.steps if s.name in rows}
     assert drawn == steps | {(chain.views_before["information"].value, 3)}
     assert len(steps) == 6
+
+
+@pytest.mark.parametrize("shared", [-1e3, -1.0, 0.5, 2.0, 1e3])
+def test_nothing_is_written_over_a_diamond(chain: Chain, shared: float) -> None:
+    """Wherever the lines of augmented pictures lie: left of a bar, on it, at its end, right of it."""
+    steps = tuple(s._replace(value=shared * (1 + i)) for i, s in enumerate(chain.views_after.steps))
+    moved = replace(chain, views_after=replace(chain.views_after, steps=steps))
+    figure = waterfall_figure(moved)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    for ax in figure.axes:
+        diamonds = [line for line in ax.lines if line.get_marker() == "D"]
+        places = np.concatenate([ax.transData.transform(line.get_xydata()) for line in diamonds])
+        half = float(diamonds[0].get_markersize()) / math.sqrt(2) * figure.dpi / 72
+        for text in ax.texts:
+            box = text.get_window_extent(canvas.get_renderer())
+            for x, y in places:
+                beside = x + half < box.x0 or box.x1 < x - half or y + half < box.y0 or box.y1 < y - half
+                assert beside, (text.get_text(), ax.get_title())
 
 
 def test_relations_differ_without_color() -> None:

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from toy_claims import four_verdicts, register, toy
 
-from itssl.claims.check import check
+from itssl.claims.check import check, check_inequality
 from itssl.claims.claim import claims
 from itssl.claims.decision import Relation
 from itssl.claims.verdict import Verdict
@@ -75,6 +75,30 @@ def test_odd_gaps_are_drawn_or_named(monkeypatch: pytest.MonkeyPatch, value: flo
         figure.savefig(io.BytesIO(), format="png")
         notes = [text.get_text() for text in _axes(figure).texts]
         assert (notes[0] == "no finite gap") == (not math.isfinite(value))
+
+
+def test_derivations_are_called_by_their_statement(verdicts: list[Verdict]) -> None:
+    own = check_inequality(lambda rng: 1 + rng.normal(size=50), 0.0, statement="1 <= 0", max_replicates=32)
+    ax = _axes(gap_figure([own, check("C10"), verdicts[0]]))
+    assert ax.get_yticklabels()[0].get_text() == "1 <= 0"
+    legend = ax.get_legend()
+    assert legend is not None
+    assert [text.get_text() for text in legend.get_texts()] == ["derivation", "theorem", "the statement holds"]
+
+
+def test_the_axis_says_what_gaps_are_divided_by(verdicts: list[Verdict]) -> None:
+    own = check_inequality(lambda rng: 1 + rng.normal(size=50), 0.0, max_replicates=32)
+    half = "half-width of its interval"
+    assert _axes(gap_figure(verdicts)).get_xlabel() == "gap (left − right) / margin"
+    assert _axes(gap_figure([own])).get_xlabel() == f"gap (left − right) / {half}"
+    assert _axes(gap_figure([own, *verdicts])).get_xlabel().endswith(f"margin, or {half} where the margin is 0")
+
+
+def test_ticks_have_one_kind_of_minus(verdicts: list[Verdict]) -> None:
+    ax = _axes(gap_figure([replace(verdicts[0], gap=replace(verdicts[0].gap, value=-1e3))]))
+    names = dict(zip(ax.get_xticks(), [label.get_text() for label in ax.get_xticklabels()], strict=True))
+    assert (names[-1.0], names[0.0], names[1.0]) == ("−1", "0", "1")
+    assert names[-1000.0] == "$-10^{3}$"  # mathematics, where a hyphen is a minus
 
 
 def test_draws_into_given_axes(verdicts: list[Verdict]) -> None:
