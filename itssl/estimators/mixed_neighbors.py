@@ -17,18 +17,21 @@ from itssl.arrays import (
     on_host,
     refuse_constant_columns,
     refuse_masked,
+    stream,
 )
 from itssl.choices import require_count, require_known
 from itssl.estimate import Bias, Estimate, EstimateWarning, Reference
 from itssl.estimators.adequacy import high_dimension_warnings, neighbor_tail_warnings
 from itssl.estimators.diagnosis import (
     ceiling_warnings,
+    distinct_rows,
     joint_support_warnings,
     sample_warnings,
     small_sample_warnings,
 )
 from itssl.estimators.drift import drift
-from itssl.estimators.error_bars import information_subsamples
+from itssl.estimators.error_bars import information_subsamples, value_only
+from itssl.estimators.intrinsic_dimension import intrinsic_dimension
 from itssl.estimators.neighbor_extrapolation import require_more_than_k
 from itssl.estimators.standardization import canonical_order, row_rounding, scaled
 from itssl.kernels.linalg import column_std
@@ -36,6 +39,7 @@ from itssl.kernels.neighbor_counts import counts_within
 from itssl.kernels.neighbors import neighbors
 
 _LARGEST_EXACT_INTEGER = 2**53
+_SEARCHED, _LEAST_SEARCHED = 1000, 30  # rows that are asked for their dimension
 
 
 def as_labels(labels: Any, *, n: int | None = None, name: str = "labels") -> Int[np.ndarray, " n"]:
@@ -125,7 +129,8 @@ class Ross:
     def mutual_information(self, x: SamplesLike, labels: Any, /) -> Estimate:
         """I(X; C) of the rows of x, shape (n, d) with n > k, and their labels, admitted by :func:`as_labels`.
 
-        Standard error by subsampling. Warnings: ``rare_labels``, ``ties`` and ``singular_support`` of x. Diagnostics:
+        Standard error by subsampling. Warnings: ``rare_labels``, ``ties`` and ``singular_support`` of x, and
+        ``high_dimension`` of the dimensions that its neighborhoods have, see :func:`crowded_warnings`. Diagnostics:
         rows left out, rows whose class holds k or fewer, and the largest possible value.
         Raises SampleError for n ≤ k, wrong labels, no two classes of two rows, constant columns and inadmissible
         samples.
@@ -150,7 +155,7 @@ class Ross:
         return Estimate(
             value=value, standard_error=error, degrees_of_freedom=freedom, n=n, bias=Bias.UNKNOWN, method=repr(self),
             reference=self.REFERENCE,
-            warnings=_rare_warnings(alone, few, n, self.k) + sample_warnings(x)
+            warnings=_rare_warnings(alone, few, n, self.k) + sample_warnings(x) + crowded_warnings(x, k=self.k)
             + small_sample_warnings(error, value, n),
             diagnostics={
                 "standardized": float(self.standardize), "classes": len(members), "rows_left_out": alone,
@@ -174,6 +179,30 @@ class Ross:
         largest = float(digamma(len(x)) - digamma(members).mean())
         within = counts_within(x, radius, "inclusive")
         return largest - float((digamma(within) - digamma(k)).mean()), largest
+
+
+def crowded_warnings(x: Samples, *, k: int = 4) -> tuple[EstimateWarning, ...]:
+    """Code ``high_dimension`` where labels are concerned: too few rows for the dimensions that x is found to have.
+
+    Those of :func:`~itssl.estimators.intrinsic_dimension.intrinsic_dimension`, rounded, of at most 1,000 different
+    rows; looked for where the columns would be too many.
+
+    >>> rng = np.random.default_rng(0)
+    >>> cloud, plane = rng.normal(size=(500, 20)), rng.normal(size=(500, 2)) @ rng.normal(size=(2, 20))
+    >>> crowded_warnings(cloud)[0].code, crowded_warnings(plane)
+    ('high_dimension', ())
+    """
+    n, d = x.shape
+    found = high_dimension_warnings(n, d, k=k, information=True, labels=True)
+    if not found:
+        return ()
+    part = distinct_rows(x[canonical_order(x)[stream(0, "crowded", n).permutation(n)[:_SEARCHED]]])
+    part = part[:, np.ptp(part, axis=0) > 0]
+    if not part.shape[1] or len(part) < _LEAST_SEARCHED:
+        return found
+    with value_only():
+        own = intrinsic_dimension(part).value
+    return high_dimension_warnings(n, max(1, round(min(d, own))), k=k, information=True, labels=True)
 
 
 @dataclass(frozen=True)

@@ -45,6 +45,7 @@ from itssl.estimators.diagnosis import (
 from itssl.estimators.drift import NO_ENTROPY
 from itssl.estimators.error_bars import subsampling_standard_error
 from itssl.estimators.intrinsic_dimension import intrinsic_dimension, low_dimension_warnings, neighbor_alignment
+from itssl.estimators.mixed_neighbors import crowded_warnings
 from itssl.estimators.nearest_neighbors import KSG, KozachenkoLeonenko, log_ball_volumes
 from itssl.estimators.neighbor_extrapolation import neighbor_entropies
 from itssl.estimators.standardization import canonical_order, in_units_of_its_own, standardized
@@ -265,7 +266,7 @@ def _both(
     if holds_labels(x) or holds_labels(y):
         rows = y if holds_labels(x) else x
         thin = codes & (_NO_DENSITY - {"integers"})
-        return () if thin else high_dimension_warnings(n, rows.shape[1], information=True), {}
+        return () if thin else crowded_warnings(rows), {}
     found = tuple(w for w in joint_support_warnings(x, y) if w.code == "deterministic")
     joint = np.hstack([standardized(x), standardized(y)])
     alignment = neighbor_alignment(joint)

@@ -13,7 +13,7 @@ from sklearn.feature_selection import mutual_info_classif
 from itssl import KSG, check_equality
 from itssl.arrays import SampleError, SampleTypeError, stream
 from itssl.estimators.error_bars import value_only
-from itssl.estimators.mixed_neighbors import MixedKSG, Ross, as_labels
+from itssl.estimators.mixed_neighbors import MixedKSG, Ross, as_labels, crowded_warnings
 from itssl.estimators.standardization import standardized
 
 EPS = np.finfo(float).eps
@@ -83,8 +83,8 @@ def labelled_mixture(rng, n):
     return CENTERS[labels] + rng.normal(size=n), labels
 
 
-def labelled_mixture_information():
-    density = lambda t: float(WEIGHTS @ norm.pdf(t - CENTERS))  # noqa: E731
+def labelled_mixture_information(centers=CENTERS, weights=WEIGHTS):
+    density = lambda t: float(weights @ norm.pdf(t - centers))  # noqa: E731
     return quad(lambda t: -density(t) * np.log(density(t)), -12, 16, limit=300)[0] - 0.5 * np.log(2 * np.pi * np.e)
 
 
@@ -180,6 +180,42 @@ def test_ross_finds_the_truth(draw, truth):
             return [Ross().mutual_information(*draw(rng, 500)).value for _ in range(2)]
 
     check_equality(values, truth, margin=0.03).require()
+
+
+def classes_apart(rng, n, d, *, curved=False):
+    """Two classes 1.5 apart on the first axis, or the same in 40 columns, on a curved surface of d dimensions."""
+    labels = rng.integers(2, size=n)
+    x = rng.normal(size=(n, d))
+    x[:, 0] += 1.5 * (2 * labels - 1)
+    return (np.sin(x @ rng.normal(size=(d, 40)) / 4) if curved else x), labels
+
+
+@pytest.mark.parametrize(
+    ("n", "d", "curved", "crowded"),
+    [
+        (600, 4, False, False),
+        (600, 24, False, True),
+        (600, 2, True, False),
+        (600, 24, True, True),
+        (40, 12, False, True),
+    ],
+)
+def test_ross_says_where_the_dimensions_that_rows_have_are_too_many(n, d, curved, crowded):
+    """And there it is far off: the truth is that of the first axis alone, wherever the map keeps it."""
+    x, labels = classes_apart(stream(0, "crowded", n, d), n, d, curved=curved)
+    found = Ross().mutual_information(x, labels)
+    truth = labelled_mixture_information(np.array([-1.5, 1.5]), np.array([0.5, 0.5]))
+    assert ("high_dimension" in {w.code for w in found.warnings}) == crowded
+    assert (found.value < 0.85 * truth) == crowded
+
+
+def test_that_they_are_too_many_does_not_depend_on_order_or_units():
+    x, labels = classes_apart(stream(0, "order"), 1500, 24)
+    order = stream(1, "order").permutation(1500)
+    found, again = crowded_warnings(x), crowded_warnings((3e5 * x)[order])
+    assert found == again
+    assert "in 17 dimensions" in found[0].message
+    assert crowded_warnings(np.repeat(x[:8], 4, axis=0))[0].code == "high_dimension"  # too few to ask their dimension
 
 
 def test_the_papers_form_falls_short_at_fixed_k():
