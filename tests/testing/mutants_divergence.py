@@ -240,6 +240,10 @@ def error_of_all_rows(x, y):
     return _estimate(normal(x, y), _delta_error(x, y, np.inf) / np.sqrt(1 + len(y) / len(x)), x)
 
 
+def error_of_the_first_half(x, y):
+    return _estimate(normal(x, y), _delta_error(np.asarray(x)[: len(x) // 2], y, len(y)) / np.sqrt(2), x)
+
+
 def _delta_error(x, y, m):
     """√(Var log r/n + Var_Q r'/m) for normal laws on a line, to first order."""
     x, y = admitted(x, y)
@@ -318,5 +322,6 @@ DIVERGENCES = (
     _neighbors(log_of_det, "scale", **NORMAL),
     _neighbors(diagonal, "second_column", "linear_map", linear_invariant=True, **NORMAL),
     _neighbors(error_of_all_rows, "standard_error", **ON_A_LINE),
+    _neighbors(error_of_the_first_half, "error_order", **ON_A_LINE),
     _neighbors(silent_where_apart, "disjoint_support", right=says_so),
 )
