@@ -12,9 +12,10 @@ from testing.own_suite import SUITES, exact_checks, fresh
 
 from itssl.estimators.methods import QUANTITIES, methods
 from itssl.testing.checks.trial import registered
+from itssl.testing.subjects import Quantity
 
 NO_SUITE = {"conditional_mutual_information", "total_correlation"}
-RIGHT_ON_ALL_LAWS = {
+RIGHT_ON_ALL_LAWS: dict[Quantity, tuple[str, ...]] = {
     "entropy": ("gaussian_plugin", "kozachenko_leonenko"),
     "mutual_information": ("gaussian_plugin", "ksg"),
     "kl_divergence": ("gaussian_plugin", "wang_kulkarni_verdu", "wang_kulkarni_verdu, in its units"),

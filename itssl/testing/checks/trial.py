@@ -72,7 +72,7 @@ class Trial:
     profile: Profile
     seed: int
     rate: float
-    heard: dict[Any, set[str]] = field(default_factory=dict)  # by the shapes of ordinary samples, each asked once
+    heard: dict[Any, set[str]] = field(default_factory=dict)  # by the shapes of ordinary samples, each asked for once
 
     def subject(self, estimator: Any = None) -> Subject:
         """What is called: the estimator, another one in its place, or a new one by ``with_seed``."""
@@ -149,7 +149,7 @@ class Trial:
     def _usually(self, samples: tuple[Any, ...], usual: tuple[Any, ...]) -> set[str]:
         """What is said of an ordinary sample of that many columns, which must be answered, or of the ``usual`` one."""
         rng, n = stream(self.seed, "conformance", "ordinary sample"), max(map(len, samples)) + 200
-        key = "usual" if usual else (n, *(x.shape[1] for x in samples))
+        key = self.check.name if usual else (n, *(x.shape[1] for x in samples))
         if key not in self.heard:
             ordinary = usual or tuple(rng.normal(size=(n, x.shape[1])) for x in samples)
             self.heard[key] = _without_numbers(self.answer("ordinary sample", *ordinary).warnings)
