@@ -28,7 +28,7 @@ class Declared:
         itssl.choices.UnknownNameError: promise: expected one of 'units', 'deterministic', 'with_seed', 'with_k', \
 'reference', 'max_dim', 'family', 'order_invariant', 'translation_invariant', 'scale_invariant', 'marginal_invariant', \
 'clips_at_zero', 'consistent', 'rate', 'accuracy', 'bias', 'guards_input', 'accepts_tensors', 'accepts_frames', \
-'memory', 'rotation_invariant', got 'unit'; did you mean 'units'?
+'promotes', 'memory', 'rotation_invariant', got 'unit'; did you mean 'units'?
         """
         known: Any = cls
         for name in promises:
@@ -68,6 +68,7 @@ class Promises(Declared):
     guards_input: NaN, too few rows, constant columns and atoms are refused (a crash such as an IndexError refuses
         nothing), warned of, or answered as the law says.
     accepts_tensors, accepts_frames: torch tensors, and pandas' DataFrames, are samples too.
+    promotes: single precision is computed in double: both give one answer to half of the digits of doubles.
     memory: "linear" in the rows, or "quadratic" where tables of n × n numbers are made.
     """
 
@@ -90,6 +91,7 @@ class Promises(Declared):
     guards_input: bool = True
     accepts_tensors: bool = False
     accepts_frames: bool = False
+    promotes: bool = False
     memory: Literal["linear", "quadratic"] = "linear"
 
     def __post_init__(self) -> None:
@@ -102,6 +104,11 @@ class Promises(Declared):
             raise ParameterError(f"rate: expected a number in (0, 1], got {self.rate!r}; 1/2 is that of a mean")
         if self.max_dim is not None and self.max_dim < 1:
             raise ParameterError(f"max_dim: expected an integer >= 1, got {self.max_dim!r}")
+
+    @property
+    def digits(self) -> str:
+        """The dtype in whose digits answers for single precision agree with those for double."""
+        return "float64" if self.promotes else "float32"
 
     def dims(self, *wanted: int) -> tuple[int, ...]:
         """Those of the wanted numbers of columns that the estimator takes; at least one."""

@@ -1,7 +1,8 @@
 """What each estimator and objective of itssl promises the conformance suite, and how it is made for it: the one table.
 
-All estimators take tensors and DataFrames. Configurations are small where the time of a call depends on them, and a
-promise does not. After a comma the name of a method may say which configuration of it is meant.
+All estimators take tensors and DataFrames, and compute in double precision. Configurations are small where the time of
+a call depends on them, and a promise does not. After a comma the name of a method may say which configuration of it is
+meant.
 """
 
 from dataclasses import dataclass
@@ -27,8 +28,11 @@ class Declaration:
     left_out: tuple[str, ...] = ()
 
 
+KINDS_OF_ARRAYS = ("accepts_tensors", "accepts_frames", "promotes")
+
+
 def declared(estimator, *, left_out=(), **promises):
-    return Declaration(estimator, {"accepts_tensors": True, "accepts_frames": True} | promises, left_out)
+    return Declaration(estimator, dict.fromkeys(KINDS_OF_ARRAYS, True) | promises, left_out)
 
 
 def upper_half(x, y):

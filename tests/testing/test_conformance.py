@@ -224,6 +224,42 @@ def test_promises_that_are_not_made_are_not_held_against_anyone():
     assert failed(check_mutual_information_estimator, ksg, **both, clips_at_zero=True).failures
 
 
+def outcome(check, estimator, only, **promises):
+    """Of one check."""
+    ((_, made),) = [pair.values for pair in check([estimator], **promises) if pair.values[1].name == only]
+    return made.run(estimator).outcome
+
+
+def test_frames_are_samples_where_that_is_promised():
+    def cut(x):
+        return kozachenko_leonenko(x[:, :])
+
+    for promised, expected in ((False, Outcome.HOLDS), (True, Outcome.VIOLATED)):
+        assert outcome(entropy_estimator_checks, cut, "array_kinds", accepts_frames=promised) is expected
+    assert outcome(entropy_estimator_checks, kozachenko_leonenko, "array_kinds", accepts_frames=True) is Outcome.HOLDS
+
+
+@pytest.mark.parametrize("only", ["array_kinds", "precision"])
+def test_singles_may_be_a_little_off_unless_they_are_promoted(only):
+    def rounds(x):
+        return kozachenko_leonenko(x * (1 + 1e-5 * (x.dtype == np.float32)))
+
+    for promised, expected in ((False, Outcome.HOLDS), (True, Outcome.VIOLATED)):
+        assert outcome(entropy_estimator_checks, rounds, only, promotes=promised) is expected
+    assert outcome(entropy_estimator_checks, kozachenko_leonenko, only, promotes=True) is Outcome.HOLDS
+
+
+def test_a_unit_of_the_columns_of_each_variable_is_less_than_one_of_each_column():
+    def of_blocks(x, y):
+        return ksg(x / x.std(), y / y.std())
+
+    found = [
+        outcome(mutual_information_estimator_checks, estimator, "own_units", **{promise: True})
+        for estimator in (ksg, of_blocks) for promise in ("apart_invariant", "marginal_invariant")
+    ]  # fmt: skip
+    assert found == [Outcome.VIOLATED, Outcome.VIOLATED, Outcome.HOLDS, Outcome.VIOLATED]
+
+
 @pytest.mark.parametrize(("max_dim", "columns"), [(1, {None}), (2, {1, 2}), (None, {1, 2, 16})])
 def test_no_more_columns_than_the_estimator_takes(max_dim, columns):
     seen = set()

@@ -81,7 +81,7 @@ def array_kinds(trial: Trial) -> Iterator[Case]:
         for name, held in _holders(trial.promises).items():
             world = _world(d, name)
             given = [held(x) for x in samples]
-            dtype = np.float32 if "single" in name else np.float64
+            dtype = trial.promises.digits if "single" in name else np.float64
             yield trial.same(world, expected, trial.value(world, *given), dtype=dtype)
             if "gradient" in name:
                 clean = all(tensor.grad is None for tensor in given)
