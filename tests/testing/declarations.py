@@ -46,8 +46,11 @@ def on_all_of_space(x):
 
 
 def trained(kind, **promises):
-    """Weights at the start have signs, so that a mirrored sample is another one; steps make no promise better."""
-    made = kind(steps=2, batch=16, hidden=4)
+    """Weights at the start have signs, so that a mirrored sample is another one; steps make no promise better.
+
+    Of 50 rows, the fewest in the suite, the 16 that must be held out are.
+    """
+    made = kind(steps=2, batch=16, hidden=4, held_out=0.33)
     return declared(made, scale_invariant=False, **OWN_UNITS | promises)
 
 
@@ -124,8 +127,6 @@ DIVERGENCE = {
     ),
     "wang_kulkarni_verdu, in its units": declared(estimators.WangKulkarniVerdu(standardize=False), **RIGID),
 }
-DECLARED = {"entropy": ENTROPY, "mutual_information": INFORMATION, "kl_divergence": DIVERGENCE}
-
 SEARCHING = {
     "entropy": declared(estimators.FittedMixture(max_components=2), **OWN_UNITS, **RIGID),
     "mutual_information": declared(estimators.FittedMixture(max_components=2), max_dim=2, **OWN_UNITS),
@@ -141,8 +142,8 @@ TARGETS = {"stop_gradient": "targets", "columns": D, "prevents_collapse": False}
 # constants of the shape of the views, one for each row of each view
 CONSTANTS = {"order_invariant": False, "symmetric": False, "prevents_collapse": False}
 WIDE = {"rows": 5, "columns": 9}
-# singles of length 10³ have covariances that are singular to rounding there
-TOO_LONG = ("large_numbers",)
+# singles of length 10³ have covariances that are singular to rounding there; conduct is that of other batches
+SAME = ("large_numbers", "global_state", "unequal_shapes", "missing_values", "one_row", "repeatable", "wide")
 # groups of consecutive rows; nothing to whiten at collapse, or with fewer rows than columns
 GROUPS = {
     "scale_invariant": True, "order_invariant": False, "takes_wide": False, "finite_at_collapse": False,
@@ -186,5 +187,6 @@ OBJECTIVE = {
     **{f"catalogue, {name}": of_catalogue(name, objective) for name, objective in CATALOGUE.items()},
     **{name: Declaration(total(entry.terms), kept(name)) for name, entry in EVERY.items()},
 }
-FEWER_ROWS = {name: Declaration(total(entry.terms), kept(name) | WIDE, TOO_LONG) for name, entry in EVERY.items()}
+FEWER_ROWS = {name: Declaration(total(entry.terms), kept(name) | WIDE, SAME) for name, entry in EVERY.items()}
 """Than columns: routines may work in the smaller of both."""
+DECLARED = {"entropy": ENTROPY, "mutual_information": INFORMATION, "kl_divergence": DIVERGENCE, "objective": OBJECTIVE}

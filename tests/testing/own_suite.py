@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from testing.declarations import DECLARED, FEWER_ROWS, OBJECTIVE, Declaration
+from testing.declarations import DECLARED, FEWER_ROWS, Declaration
 
 from itssl.testing import (
     ConformanceError,
@@ -38,14 +38,11 @@ def fresh(*arguments: str) -> Any:
     return json.loads(done.stdout)
 
 
-def declared(part: str) -> Iterator[tuple[Any, str, Declaration]]:
-    """Quantity, name and declaration of all estimators, or of all objectives, some also of fewer rows than columns."""
-    if part == "estimators":
-        for quantity, table in DECLARED.items():
-            yield from ((quantity, name, made) for name, made in table.items())
-    else:
-        yield from (("objective", name, made) for name, made in OBJECTIVE.items())
-        yield from (("objective", f"{name}, wide", made) for name, made in FEWER_ROWS.items())
+def declared() -> Iterator[tuple[Any, str, Declaration]]:
+    """Quantity, name and declaration of all estimators and objectives."""
+    for quantity, table in DECLARED.items():
+        yield from ((quantity, name, made) for name, made in table.items())
+    yield from (("objective", f"{name}, wide", made) for name, made in FEWER_ROWS.items())
 
 
 def exact_checks(quantity: Any, made: Declaration) -> dict[str, Any]:
@@ -81,5 +78,5 @@ def refusals() -> list[str]:
 
 
 if __name__ == "__main__":
-    found = {f"{quantity}, {name}": exact_checks(quantity, made) for quantity, name, made in declared(sys.argv[1])}
+    found = {f"{quantity}, {name}": exact_checks(quantity, made) for quantity, name, made in declared()}
     print(json.dumps({"found": found, "refused": refusals()}))
