@@ -256,10 +256,10 @@ def _estimate(value, error, x):
 
 
 def says_so(x, y, k=K):
-    """With the error of halves over eight splits, and a warning where no row of y lies within the range of x."""
+    """With the error of halves over eight splits of sorted rows; it warns where no row of y is in the range of x."""
     from itssl.estimate import EstimateWarning
 
-    x, y = admitted(x, y, least=k + 1)
+    x, y = (z[np.lexsort(z.T)] for z in admitted(x, y, least=k + 1))
     apart = ((y < x.min(axis=0)) | (y > x.max(axis=0))).any(axis=1).all()
     said = (EstimateWarning(code="disjoint_support", message="apart", cure="none"),) if apart else ()
     splits = [[np.random.default_rng(i).permutation(len(z)) for z in (x, y)] for i in range(8)]

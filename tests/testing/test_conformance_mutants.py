@@ -59,6 +59,15 @@ def test_every_check_fails_for_some_mutant():
                 assert (quantity, check.name) in caught or check.name in SAME_CODE, check.name
 
 
+@pytest.mark.slow
+def test_an_error_that_depends_on_the_order_is_seen_by_one_check_alone():
+    checks = registered("mutual_information").values()
+    only = [c.name for c in checks if c.kind != "statistical" and c.name not in ("memory", "global_state", "clipping")]
+    mutant = next(mutant for mutant in MUTANTS if mutant.name == "halves_as_they_come")
+    outcomes = found(mutant, mutant.wrong, only)
+    assert [name for name, outcome in outcomes.items() if outcome is Outcome.VIOLATED] == ["error_order"]
+
+
 SAME_CODE = {"consistency", "standard_error", "bias_direction"}
 """Statistical checks that do the same for both quantities, so that a mutant of one suffices."""
 ELSEWHERE = {"device"}
