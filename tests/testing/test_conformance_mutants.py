@@ -15,7 +15,11 @@ CHECKED: dict[Quantity, Any] = {
     "entropy": check_entropy_estimator,
     "mutual_information": check_mutual_information_estimator,
 }
-LONG = {"wrong_ddof", "bootstrap_with_replacement", "information_in_bits", "spread_over_columns", "table_of_bytes"}
+LONG = {
+    "wrong_ddof", "bootstrap_with_replacement", "information_in_bits", "spread_over_columns", "table_of_bytes",
+    "all_distances",
+}  # fmt: skip
+"""Of the two that fill tables, `test_conformance_memory` has others."""
 CASES = [pytest.param(mutant, id=mutant.name, marks=[pytest.mark.slow] * (mutant.name in LONG)) for mutant in MUTANTS]
 HOLDS = {Outcome.HOLDS}
 RIGHT = list({(m.right.__name__, m.quantity): m for m in MUTANTS}.values())
