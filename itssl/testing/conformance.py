@@ -43,6 +43,8 @@ _FUNCTIONS: dict[Quantity, str] = {
     "entropy": "check_entropy_estimator", "mutual_information": "check_mutual_information_estimator",
     "kl_divergence": "check_divergence_estimator", "objective": "check_objective",
 }  # fmt: skip
+_USED_BY = {"with_k": "k_counts", "reference": "reference"}
+"""Promises that one check alone looks at: lines that repeat another one do without them."""
 
 
 def check_entropy_estimator(
@@ -159,13 +161,16 @@ class BoundCheck:
     def __repr__(self) -> str:
         return self.check.name
 
-    def run(self, estimator: Any) -> Finding:
-        """What the check finds; raises nothing that the estimator did."""
+    def run(self, estimator: Any, *, heard: dict[Any, set[str]] | None = None) -> Finding:
+        """What the check finds; raises nothing that the estimator did.
+
+        Checks of one estimator may share ``heard``, what it says of ordinary samples, so as to ask but once.
+        """
         start = time.perf_counter()
         rate = self.check.false_alarm_rate * self.false_alarm_rate / BUDGET
         trial = Trial(
             check=self.check, estimator=estimator, promises=self.promises, profile=self.profile, seed=self.seed,
-            rate=rate,
+            rate=rate, heard={} if heard is None else heard,
         )  # fmt: skip
         cases: list[Case] = []
         reason = ""
@@ -196,8 +201,10 @@ class BoundCheck:
         subject = as_subject(estimator, self.check.quantity)
         function, options, imports = _FUNCTIONS[self.check.quantity], [], [*subject.imports]
         for name, value in self.promises.given().items():
-            code, needed = written(value) if callable(value) or name == "reference" else (_shown(value), _needed(value))
-            options.append(f"{name}={name if code == 'estimator' else code}")
+            if _USED_BY.get(name, self.check.name) != self.check.name:
+                continue
+            code, needed = _written_promise(name, value)
+            options.append(f"{name}={code}")
             imports += needed
         options += [f"seed={self.seed}", f'profile="{self.profile.name}"', f'only="{self.check.name}"']
         if self.false_alarm_rate != BUDGET:
@@ -249,7 +256,8 @@ def _checked(
 ) -> ConformanceReport:
     bound = _bound(quantity, seed, profile, only, rate, promises)
     as_subject(estimator, quantity)
-    findings = tuple(check.run(estimator) for check in bound)
+    heard: dict[Any, set[str]] = {}
+    findings = tuple(check.run(estimator, heard=heard) for check in bound)
     report = _report(findings, estimator, quantity, bound[0])
     report.require()
     return report
@@ -292,6 +300,33 @@ def _report(findings: tuple[Finding, ...], estimator: Any, quantity: Quantity, b
         estimator=as_subject(estimator, quantity).code, quantity=quantity, findings=findings, seed=bound.seed,
         profile=bound.profile.name, false_alarm_rate=bound.false_alarm_rate,
     )  # fmt: skip
+
+
+def _written_promise(name: str, value: Any) -> tuple[str, tuple[str, ...]]:
+    """A promise in Python, and the imports it needs; what cannot be written goes by its name, as it was passed."""
+    if not callable(value) and name != "reference":
+        return _shown(value), _needed(value)
+    code, imports = written(value)
+    if code == "estimator" and name in ("with_k", "with_seed"):
+        code, imports = _written_maker(value, name.removeprefix("with_"))
+    return (name, ()) if code == "estimator" else (code, imports)
+
+
+def _written_maker(make: Any, argument: str, *, example: int = 7919) -> tuple[str, tuple[str, ...]]:
+    """A function of one number as a lambda, where what it makes of the example shows that number once.
+
+    >>> from itssl import KSG
+    >>> _written_maker(lambda k: KSG(k=k), "k")[0]
+    "lambda k: KSG(k=k, variant=1, metric='chebyshev', standardize=True)"
+    """
+    try:
+        code, imports = written(make(example))
+    except Exception:  # of the user's code, which may not like the example
+        return "estimator", ()
+    shown = f"{argument}={example}"
+    if code.count(shown) != 1 or code.count(str(example)) != 1:
+        return "estimator", ()
+    return f"lambda {argument}: {code.replace(shown, f'{argument}={argument}')}", imports
 
 
 def _shown(value: Any) -> str:

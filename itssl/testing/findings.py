@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from html import escape
 from typing import Any
 
 from itssl.claims.decision import Outcome
+from itssl.markup import require_pandas, table
 from itssl.testing.subjects import Quantity
 
 WORDS = {
@@ -82,6 +82,12 @@ class Finding:
         """The cases that made the outcome."""
         return tuple(case for case in self.cases if case.outcome is self.outcome)
 
+    @property
+    def detail(self) -> str:
+        """What did not hold, or why nothing was checked; empty where all is well."""
+        shown = self.worst if self.outcome in (Outcome.VIOLATED, Outcome.UNDECIDED) else ()
+        return "; ".join([*map(str, shown), *filter(None, [self.reason])])
+
     def __str__(self) -> str:
         lines = [f"{WORDS[self.outcome]}: {self.check.name}, {self.check.law}  [{self.check.source}]"]
         if self.outcome in (Outcome.VIOLATED, Outcome.UNDECIDED):
@@ -145,6 +151,15 @@ class ConformanceReport:
         names = ("estimator", "quantity", "seed", "profile", "false_alarm_rate")
         return {name: getattr(self, name) for name in names} | {"checks": checks}
 
+    def to_pandas(self) -> Any:
+        """The checks as a DataFrame over ``check``: outcome, law, detail, seconds, reproduce.
+
+        ImportError without pandas.
+        """
+        columns = ["check", "outcome", "law", "detail", "seconds", "reproduce"]
+        rows = [(f.check.name, f.outcome.value, f.check.law, f.detail, f.seconds, f.reproduce) for f in self.findings]
+        return require_pandas().DataFrame(rows, columns=columns).set_index("check")
+
     def require(self) -> None:
         """Raise ConformanceError with all failed checks, if there are any."""
         if self.failures:
@@ -161,31 +176,26 @@ class ConformanceReport:
         counts = ((len(self._with(outcome)), word) for outcome, word in WORDS.items())
         return f"{self.estimator} as {self.quantity}: " + ", ".join(f"{n} {word}" for n, word in counts if n)
 
+    def _setting(self) -> str:
+        return f"seed {self.seed}, profile {self.profile!r}, false alarms with probability <= {self.false_alarm_rate:g}"
+
     def _rows(self) -> list[tuple[str, str, str, str]]:
         return [(f.check.name, WORDS[f.outcome], f"{f.seconds:.1f} s", f.check.law) for f in self.findings]
 
     def __str__(self) -> str:
         rows = [("check", "found", "time", "law"), *self._rows()]
         widths = [max(len(row[i]) for row in rows) for i in range(4)]
-        table = [" ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-        rate = f"seed {self.seed}, profile {self.profile!r}, false alarms with probability <= {self.false_alarm_rate:g}"
+        lines = [" ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
         details = [str(f) for f in (*self.failures, *self.inconclusive)]
         left_out = [f"not applicable: {f.check.name}, {f.reason}" for f in self.not_applicable]
-        return "\n".join([self.summary, rate, "", *table, "", *details, *left_out]).rstrip()
+        return "\n".join([self.summary, self._setting(), "", *lines, "", *details, *left_out]).rstrip()
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        rows: list[str] = []
-        for f in self.findings:
-            why = f.reason if f.outcome is Outcome.NOT_APPLICABLE else "<br>".join(escape(str(c)) for c in f.worst)
-            why = "" if f.outcome is Outcome.HOLDS else escape(why) if f.outcome is Outcome.NOT_APPLICABLE else why
-            if f.outcome is Outcome.VIOLATED:
-                why += f"<pre>{escape(f.reproduce)}</pre>"
-            cells = (escape(f.check.name), WORDS[f.outcome], escape(f.check.law), why)
-            rows.append(f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>")
-        head = "".join(f"<th>{name}</th>" for name in ("check", "found", "law", "detail"))
-        return f"<p>{escape(self.summary)}</p><table><tr>{head}</tr>{''.join(rows)}</table>"
+        rows = [(f.check.name, WORDS[f.outcome], f.check.law, f.detail) for f in self.findings]
+        repeat = [f"{f.check.name}, to repeat: {'; '.join(f.reproduce.splitlines())}" for f in self.failures]
+        return table(("check", "found", "law", "detail"), rows, caption=(self.summary, self._setting()), notes=repeat)
 
 
 def worst_of(cases: tuple[Case, ...]) -> Outcome:

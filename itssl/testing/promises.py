@@ -27,8 +27,8 @@ class Declared:
         ...
         itssl.choices.UnknownNameError: promise: expected one of 'units', 'deterministic', 'with_seed', 'with_k', \
 'reference', 'max_dim', 'family', 'order_invariant', 'translation_invariant', 'scale_invariant', 'marginal_invariant', \
-'clips_at_zero', 'consistent', 'rate', 'accuracy', 'bias', 'guards_input', 'accepts_tensors', 'memory', \
-'rotation_invariant', got 'unit'; did you mean 'units'?
+'clips_at_zero', 'consistent', 'rate', 'accuracy', 'bias', 'guards_input', 'accepts_tensors', 'accepts_frames', \
+'promotes', 'memory', 'rotation_invariant', got 'unit'; did you mean 'units'?
         """
         known: Any = cls
         for name in promises:
@@ -67,7 +67,8 @@ class Promises(Declared):
     bias: the side of the truth on which the mean lies, for answers that do not say it themselves.
     guards_input: NaN, too few rows, constant columns and atoms are refused (a crash such as an IndexError refuses
         nothing), warned of, or answered as the law says.
-    accepts_tensors: torch tensors are samples too.
+    accepts_tensors, accepts_frames: torch tensors, and pandas' DataFrames, are samples too.
+    promotes: single precision is computed in double: both give one answer to half of the digits of doubles.
     memory: "linear" in the rows, or "quadratic" where tables of n × n numbers are made.
     """
 
@@ -89,6 +90,8 @@ class Promises(Declared):
     bias: Bias | None = None
     guards_input: bool = True
     accepts_tensors: bool = False
+    accepts_frames: bool = False
+    promotes: bool = False
     memory: Literal["linear", "quadratic"] = "linear"
 
     def __post_init__(self) -> None:
@@ -101,6 +104,11 @@ class Promises(Declared):
             raise ParameterError(f"rate: expected a number in (0, 1], got {self.rate!r}; 1/2 is that of a mean")
         if self.max_dim is not None and self.max_dim < 1:
             raise ParameterError(f"max_dim: expected an integer >= 1, got {self.max_dim!r}")
+
+    @property
+    def digits(self) -> str:
+        """The dtype in whose digits answers for single precision agree with those for double."""
+        return "float64" if self.promotes else "float32"
 
     def dims(self, *wanted: int) -> tuple[int, ...]:
         """Those of the wanted numbers of columns that the estimator takes; at least one."""
@@ -116,9 +124,11 @@ class EntropyPromises(Promises):
 
 @dataclass(frozen=True, kw_only=True)
 class InformationPromises(Promises):
-    """And of a mutual information: I(X;Y) = I(Y;X) for the estimate itself; a mean of zero on independent pairs."""
+    """And of a mutual information: I(X;Y) = I(Y;X) for the estimate itself; a mean of zero on independent pairs;
+    ``apart_invariant``, x and y may each have a unit of their own, all columns of one the same."""
 
     symmetric: bool = True
+    apart_invariant: bool = False
     unbiased_when_independent: bool = True
 
 

@@ -173,7 +173,7 @@ def written(thing: Any) -> tuple[str, tuple[str, ...]]:
             return code, ()
         return f"partial({code}{arguments}{options})", (*imports, "from functools import partial")
     named = thing if hasattr(thing, "__qualname__") else type(thing)
-    name, module = named.__qualname__, named.__module__
+    name, module = named.__qualname__, named.__module__ or "__main__"  # None: made by exec
     public = module.partition("._")[0]
     if getattr(sys.modules.get(public), name, None) is named:
         module = public

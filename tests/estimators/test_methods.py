@@ -17,9 +17,12 @@ from itssl.estimators.protocols import (
     MutualInformationEstimator,
 )
 
-X, Y, Z = stream(0, "methods").normal(size=(3, 200, 1))
-LABELS = np.arange(200) % 3
-OPTIONS = {"var": 1.0, "beta": 10.0, "lower": -20.0, "upper": 20.0, "steps": 20, "slices": 4, "dimension": 1}
+X, Y, Z = stream(0, "methods").normal(size=(3, 60, 1))
+LABELS = np.arange(60) % 3
+OPTIONS = {
+    "var": 1.0, "beta": 10.0, "lower": -20.0, "upper": 20.0, "steps": 2, "batch": 16, "slices": 2, "dimension": 1,
+    "max_components": 1,
+}  # fmt: skip
 PROTOCOLS = {
     "entropy": EntropyEstimator, "mutual_information": MutualInformationEstimator, "kl_divergence": DivergenceEstimator,
     "conditional_mutual_information": ConditionalMutualInformationEstimator,

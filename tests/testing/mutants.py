@@ -347,7 +347,13 @@ def resamples_x_alone(x, y):
 
 
 def ksg_by_halves(x, y):
-    """KSG, its error from the difference of the two halves' means over eight splits."""
+    """KSG, its error from the difference of the two halves' means over eight splits of the rows in sorted order."""
+    x, y = admitted(x, y)
+    order = np.lexsort(np.hstack([x, y]).T)
+    return halves_as_they_come(x[order], y[order])
+
+
+def halves_as_they_come(x, y):
     x, y = admitted(x, y)
     splits = [np.random.default_rng(i).permutation(len(x)) for i in range(8)]
     halves = [[ksg(x[part], y[part]) for part in np.array_split(order, 2)] for order in splits]
@@ -450,5 +456,6 @@ MUTANTS = (
     _information(ksg, "own_units", right=standardized_ksg, marginal_invariant=True),
     _information(resamples_x_alone, "standard_error", right=gaussian_information, family="gaussian", max_dim=1),
     _information(bootstrap_with_replacement, "standard_error", right=ksg_by_halves),
+    _information(halves_as_they_come, "error_order", right=ksg_by_halves),
     _information(saturates_in_silence, "own_copy", right=ksg_by_halves),
 )

@@ -240,6 +240,10 @@ def error_of_all_rows(x, y):
     return _estimate(normal(x, y), _delta_error(x, y, np.inf) / np.sqrt(1 + len(y) / len(x)), x)
 
 
+def error_of_the_first_half(x, y):
+    return _estimate(normal(x, y), _delta_error(np.asarray(x)[: len(x) // 2], y, len(y)) / np.sqrt(2), x)
+
+
 def _delta_error(x, y, m):
     """√(Var log r/n + Var_Q r'/m) for normal laws on a line, to first order."""
     x, y = admitted(x, y)
@@ -252,10 +256,10 @@ def _estimate(value, error, x):
 
 
 def says_so(x, y, k=K):
-    """With the error of halves over eight splits, and a warning where no row of y lies within the range of x."""
+    """With the error of halves over eight splits of sorted rows; it warns where no row of y is in the range of x."""
     from itssl.estimate import EstimateWarning
 
-    x, y = admitted(x, y, least=k + 1)
+    x, y = (z[np.lexsort(z.T)] for z in admitted(x, y, least=k + 1))
     apart = ((y < x.min(axis=0)) | (y > x.max(axis=0))).any(axis=1).all()
     said = (EstimateWarning(code="disjoint_support", message="apart", cure="none"),) if apart else ()
     splits = [[np.random.default_rng(i).permutation(len(z)) for z in (x, y)] for i in range(8)]
@@ -318,5 +322,6 @@ DIVERGENCES = (
     _neighbors(log_of_det, "scale", **NORMAL),
     _neighbors(diagonal, "second_column", "linear_map", linear_invariant=True, **NORMAL),
     _neighbors(error_of_all_rows, "standard_error", **ON_A_LINE),
+    _neighbors(error_of_the_first_half, "error_order", **ON_A_LINE),
     _neighbors(silent_where_apart, "disjoint_support", right=says_so),
 )

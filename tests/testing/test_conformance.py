@@ -2,10 +2,11 @@
 
 import json
 import warnings
+from functools import partial
 
 import numpy as np
 import pytest
-from testing.mutants import diagonal_only, in_bits, kozachenko_leonenko, ksg, rows_squeezed
+from testing.mutants import diagonal_only, in_bits, k_ignored, kozachenko_leonenko, ksg, rows_squeezed
 
 import itssl.testing
 from itssl import KozachenkoLeonenko
@@ -82,10 +83,66 @@ def test_a_report_has_no_truth_value_and_shows_itself_in_notebooks():
     assert repr(report) == str(report)
     plain = json.loads(json.dumps(report.to_dict()))
     assert {name: entry["outcome"] for name, entry in plain["checks"].items()} == dict.fromkeys(QUICK, "HOLDS")
-    shown = failed(check_entropy_estimator, lambda x: 7.0, only=QUICK)._repr_html_()
-    assert "<table>" in shown
+    table = report.to_pandas()
+    assert table.index.name == "check"
+    assert dict(table.outcome) == dict.fromkeys(QUICK, "HOLDS")
+    assert (table.detail == "").all()
+    assert (table.seconds > 0).all()
+
+
+def test_a_report_of_failures_in_notebooks_and_as_a_frame():
+    def seven_bits(x):
+        return 7.0
+
+    report = failed(check_entropy_estimator, seven_bits, only=(*QUICK, "k_counts"))
+    shown, table = report._repr_html_(), report.to_pandas()
+    assert shown.startswith('<div class="itssl">')
+    assert "seven_bits as entropy: 1 ok, 2 FAILED, 1 not applicable" in shown
     assert "h(X, c) = −∞" in shown
-    assert "<lambda>" not in shown
+    assert "with_k not given" in shown
+    assert "scale, to repeat: from itssl.testing import check_entropy_estimator; check_entropy_estimator(" in shown
+    assert list(table.outcome) == ["VIOLATED", "HOLDS", "VIOLATED", "NOT_APPLICABLE"]
+    assert table.detail["k_counts"] == "with_k not given"
+    assert "expected 7 nats" not in table.detail["repeatable"]
+    assert "times 2^-40" in table.detail["scale"]
+    assert table.reproduce["scale"] == report.failures[0].reproduce
+
+
+def test_what_others_say_is_escaped_in_notebooks():
+    def shouts(x):
+        raise ValueError("<script>alert(1)</script>")
+
+    shown = failed(check_entropy_estimator, shouts, only="scale")._repr_html_()
+    assert "<script>" not in shown
+    assert "&lt;script&gt;alert(1)" in shown
+
+
+@pytest.mark.parametrize(
+    ("promises", "only", "written"),
+    [
+        ({"with_k": lambda k: KozachenkoLeonenko(k=k)}, "scale", None),
+        ({"reference": kozachenko_leonenko}, "scale", None),
+        ({"with_k": lambda k: KozachenkoLeonenko(k=3)}, "k_counts", "with_k=with_k"),
+        (
+            {"with_k": lambda k: partial(in_bits, k=k), "units": "nats"},
+            "k_counts",
+            "with_k=lambda k: partial(in_bits, k=k)",
+        ),
+        ({"with_seed": lambda seed: partial(in_bits, k=4)}, "scale", "with_seed=with_seed"),
+    ],
+)
+def test_promises_that_are_functions_are_written_where_they_are_used(promises, only, written):
+    (check,) = [p.values[1] for p in entropy_estimator_checks([in_bits], **promises) if p.values[1].name == only]
+    line = check.run(in_bits).reproduce
+    assert ("with_" in line or "reference" in line) == (written is not None)
+    assert written is None or written in line
+
+
+def test_a_failure_to_count_k_is_repeated():
+    ignored = failed(check_entropy_estimator, in_bits, with_k=lambda k: partial(k_ignored, k=k), only="k_counts")
+    with pytest.raises(ConformanceError) as again:
+        exec(ignored.failures[0].reproduce, {})
+    assert again.value.report.failures[0].cases == ignored.failures[0].cases
 
 
 def test_what_does_not_apply_is_listed_with_the_reason():
@@ -165,6 +222,42 @@ def test_promises_that_are_not_made_are_not_held_against_anyone():
     assert failed(check_mutual_information_estimator, clipped, **both).failures[0].check.name == "clipping"
     assert not check_mutual_information_estimator(clipped, **both, clips_at_zero=True).failures
     assert failed(check_mutual_information_estimator, ksg, **both, clips_at_zero=True).failures
+
+
+def outcome(check, estimator, only, **promises):
+    """Of one check."""
+    ((_, made),) = [pair.values for pair in check([estimator], **promises) if pair.values[1].name == only]
+    return made.run(estimator).outcome
+
+
+def test_frames_are_samples_where_that_is_promised():
+    def cut(x):
+        return kozachenko_leonenko(x[:, :])
+
+    for promised, expected in ((False, Outcome.HOLDS), (True, Outcome.VIOLATED)):
+        assert outcome(entropy_estimator_checks, cut, "array_kinds", accepts_frames=promised) is expected
+    assert outcome(entropy_estimator_checks, kozachenko_leonenko, "array_kinds", accepts_frames=True) is Outcome.HOLDS
+
+
+@pytest.mark.parametrize("only", ["array_kinds", "precision"])
+def test_singles_may_be_a_little_off_unless_they_are_promoted(only):
+    def rounds(x):
+        return kozachenko_leonenko(x * (1 + 1e-5 * (x.dtype == np.float32)))
+
+    for promised, expected in ((False, Outcome.HOLDS), (True, Outcome.VIOLATED)):
+        assert outcome(entropy_estimator_checks, rounds, only, promotes=promised) is expected
+    assert outcome(entropy_estimator_checks, kozachenko_leonenko, only, promotes=True) is Outcome.HOLDS
+
+
+def test_a_unit_of_the_columns_of_each_variable_is_less_than_one_of_each_column():
+    def of_blocks(x, y):
+        return ksg(x / x.std(), y / y.std())
+
+    found = [
+        outcome(mutual_information_estimator_checks, estimator, "own_units", **{promise: True})
+        for estimator in (ksg, of_blocks) for promise in ("apart_invariant", "marginal_invariant")
+    ]  # fmt: skip
+    assert found == [Outcome.VIOLATED, Outcome.VIOLATED, Outcome.HOLDS, Outcome.VIOLATED]
 
 
 @pytest.mark.parametrize(("max_dim", "columns"), [(1, {None}), (2, {1, 2}), (None, {1, 2, 16})])

@@ -1,4 +1,4 @@
-"""Estimators of a divergence: wrong ones are refuted, right ones and those of itssl are not."""
+"""Estimators of a divergence: wrong ones are refuted, right ones are not; those of itssl in `test_conformance_own`."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,6 @@ from testing.mutants_divergence import DIVERGENCES, arguments_exchanged, in_bits
 from itssl.arrays import stream
 from itssl.choices import UnknownNameError
 from itssl.claims.decision import Outcome
-from itssl.estimators import GaussianPlugin, WangKulkarniVerdu
 from itssl.testing import ConformanceError, check_divergence_estimator, divergence_estimator_checks
 from itssl.testing.checks.divergence_worlds import divergence_places, equal_laws, lopsided
 from itssl.testing.checks.trial import BUDGET, registered
@@ -19,22 +18,6 @@ ELSEWHERE = {"device"}
 CASES = [pytest.param(mutant, id=f"{mutant.name}-{mutant.caught_by[-1]}") for mutant in DIVERGENCES]
 SHORT = [case for case, mutant in zip(CASES, DIVERGENCES, strict=True) if mutant.name not in LONG]
 RIGHT = list({m.right.__name__: m for m in DIVERGENCES}.values())
-OWN = {
-    "WangKulkarniVerdu": (
-        WangKulkarniVerdu(),
-        {"with_k": lambda k: WangKulkarniVerdu(k=k), "marginal_invariant": True},
-    ),
-    "in its units": (WangKulkarniVerdu(standardize=False), {"rotation_invariant": True}),
-    "GaussianPlugin": (
-        GaussianPlugin(),
-        {"family": "gaussian", "linear_invariant": True, "rotation_invariant": True, "marginal_invariant": True},
-    ),
-}
-PAIRS = [
-    pytest.param(*pair.values, id=pair.id)
-    for name, (estimator, promises) in OWN.items()
-    for pair in divergence_estimator_checks({name: estimator}, accepts_tensors=True, **promises)
-]
 
 
 def found(mutant, estimator, only):
@@ -77,19 +60,6 @@ def test_every_check_fails_for_some_mutant():
     assert {mutant.name for mutant in DIVERGENCES} >= LONG
     assert sum(c.false_alarm_rate for c in checks.values()) == pytest.approx(BUDGET)
     assert all(c.law and c.source and c.function.__doc__ for c in checks.values())
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("estimator", "check"), [p for p in PAIRS if "global_state" not in str(p.id)])
-def test_own_estimators_conform(estimator, check):
-    check(estimator)
-
-
-@pytest.mark.parametrize("name", OWN)
-def test_own_estimators_conform_where_it_takes_no_time(name):
-    estimator, promises = OWN[name]
-    only = ("row_order", "scale", "one_row", "second_column", "unequal_columns", "disjoint_support")
-    assert not check_divergence_estimator(estimator, only=only, **promises).inconclusive
 
 
 def test_truths_are_those_of_the_laws():

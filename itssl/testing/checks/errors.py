@@ -6,8 +6,9 @@ import numpy as np
 
 from itssl.claims.decision import Relation, Share
 from itssl.estimate import Bias
+from itssl.testing.checks.invariances import _samples, _world
 from itssl.testing.checks.statistics import places
-from itssl.testing.checks.trial import Trial, check
+from itssl.testing.checks.trial import Trial, check, outcome_of
 from itssl.testing.checks.worlds import gaussian_rows
 from itssl.testing.findings import Case
 
@@ -54,6 +55,37 @@ def standard_error(trial: Trial) -> Iterator[Case]:
     yield trial.decided(
         f"{place.name}, {n} rows", shares, Relation.AT_LEAST, 0.0, worlds=1, what="a share of truths", truth=floors
     )
+
+
+@check(
+    "error_order",
+    laws=dict.fromkeys(
+        ("entropy", "mutual_information", "kl_divergence"),
+        "standard error and interval are the same for every order of the rows",
+    ),
+    source="independent rows have no order, and what is resampled follows from their values",
+    kind="exact",
+)
+def error_order(trial: Trial) -> Iterator[Case]:
+    """The rows shuffled; those of two samples that are no pairs in orders of their own."""
+    trial.needs(trial.promises.order_invariant, "order_invariant=False")
+    d = trial.promises.dims(1, 2)[-1]
+    samples, world = _samples(trial, d), _world(d, "shuffled")
+    expected = trial.answer(_world(d), *samples).estimate
+    trial.needs(expected is not None, "answers are plain numbers")
+    orders = [trial.rng("order", len(x)).permutation(len(x)) for x in samples]
+    found = trial.answer(world, *(x[order] for x, order in zip(samples, orders, strict=True))).estimate
+    assert expected is not None
+    assert found is not None
+    trial.needs(not np.isnan([expected.standard_error, found.standard_error]).all(), "answers carry no standard error")
+    names = ("standard error", "lower end of the 95 % interval", "upper end of the 95 % interval")
+    numbers = ((answer.standard_error, *answer.interval(0.95)) for answer in (expected, found))
+    for name, before, after in zip(names, *numbers, strict=True):
+        if np.isfinite([before, after]).all():
+            yield trial.same(f"{world}, {name}", before, after)
+        else:
+            same = np.array_equal([before], [after], equal_nan=True)
+            yield Case(world=f"{world}, {name}", expected=f"{before}", arrived=f"{after}", outcome=outcome_of(same))
 
 
 @check(

@@ -13,6 +13,7 @@ import numpy as np
 from itssl.testing.checks.invariances import N, _samples, _world
 from itssl.testing.checks.trial import Trial, check, outcome_of
 from itssl.testing.findings import Case
+from itssl.testing.promises import Promises
 
 CONDUCT = "generators, error and warning settings, threads, dtypes, environment: as before the call"
 
@@ -73,14 +74,14 @@ def input_untouched(trial: Trial) -> Iterator[Case]:
     kind="exact",
 )
 def array_kinds(trial: Trial) -> Iterator[Case]:
-    """Read-only, column-major, strided and backwards arrays, single precision, and tensors where they are promised."""
+    """Read-only, column-major, strided and backwards arrays, single precision; tensors and DataFrames if promised."""
     for d in trial.promises.dims(1, 2):
         samples = [x.astype(np.float32).astype(float) for x in _samples(trial, d)]
         expected = trial.value(_world(d), *samples)
-        for name, held in _holders(trial.promises.accepts_tensors).items():
+        for name, held in _holders(trial.promises).items():
             world = _world(d, name)
             given = [held(x) for x in samples]
-            dtype = np.float32 if "single" in name else np.float64
+            dtype = trial.promises.digits if "single" in name else np.float64
             yield trial.same(world, expected, trial.value(world, *given), dtype=dtype)
             if "gradient" in name:
                 clean = all(tensor.grad is None for tensor in given)
@@ -90,7 +91,7 @@ def array_kinds(trial: Trial) -> Iterator[Case]:
                 )  # fmt: skip
 
 
-def _holders(tensors: bool) -> dict[str, Any]:
+def _holders(promises: Promises) -> dict[str, Any]:
     """Arrays of every kind that hold the same numbers, by name."""
     holders: dict[str, Any] = {
         "read-only": _read_only,
@@ -101,7 +102,11 @@ def _holders(tensors: bool) -> dict[str, Any]:
         "a backwards view": lambda x: x[::-1].copy()[::-1],
         "single precision": lambda x: x.astype(np.float32),
     }
-    if tensors:
+    if promises.accepts_frames:
+        import pandas as pd
+
+        holders["a DataFrame"] = pd.DataFrame
+    if promises.accepts_tensors:
         import torch
 
         holders["a tensor"] = torch.tensor

@@ -112,20 +112,21 @@ def scale(trial: Trial) -> Iterator[Case]:
     "own_units",
     laws={
         "entropy": "h(DX) = h(X) + Σ log|D_jj|, D diagonal",
-        "mutual_information": "I(DX; EY) = I(X; Y), D, E diagonal",
+        "mutual_information": "I(DX; EY) = I(X; Y), D, E diagonal, or multiples of I",
         "kl_divergence": "D is the same for D x and D y, D diagonal",
     },
     source=f"{BOOK}, theorem 8.6.4 and its corollary",
     kind="exact",
 )
 def own_units(trial: Trial) -> Iterator[Case]:
-    """Every column in units of its own."""
-    trial.needs(trial.promises.marginal_invariant, "marginal_invariant=False")
+    """Every column in units of its own, or where ``apart_invariant`` alone is promised, every variable."""
+    columns = trial.promises.marginal_invariant
+    trial.needs(columns or getattr(trial.promises, "apart_invariant", False), "marginal_invariant=False")
     for d in trial.promises.dims(1, 2):
         samples = _samples(trial, d)
         base = trial.value(_world(d), *samples)
         sign = 1 if trial.check.quantity == "kl_divergence" else -1
-        powers = [np.arange(-20.0, d * 31.0 - 20.0, 31.0) * sign**i for i in range(len(samples))]
+        powers = [(31.0 * np.arange(d) * columns - 20.0) * sign**i for i in range(len(samples))]
         growth = NATS_PER_BIT * powers[0].sum() if trial.check.quantity == "entropy" else 0.0
         world = _world(d, "columns times " + " and ".join(str([f"2^{p:g}" for p in power]) for power in powers))
         found = trial.value(world, *(x * 2.0**power for x, power in zip(samples, powers, strict=True)))

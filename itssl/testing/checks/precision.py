@@ -35,7 +35,7 @@ def precision(trial: Trial) -> Iterator[Case]:
         expected = trial.value(_world(d), *(centered if trial.promises.translation_invariant else away))
         for name, held in _singles(trial.promises.accepts_tensors).items():
             world = _world(d, f"each number + {CENTER:g}, {name}")
-            yield trial.same(world, expected, trial.value(world, *map(held, away)), dtype=np.float32)
+            yield trial.same(world, expected, trial.value(world, *map(held, away)), dtype=trial.promises.digits)
 
 
 @check(

@@ -128,16 +128,20 @@ def independence(trial: Trial) -> Iterator[Case]:
     kind="contract",
 )
 def clipping(trial: Trial) -> Iterator[Case]:
-    """32 samples where the truth is zero: zeros and nothing below mean clipping; clipping that is declared is kept."""
+    """32 samples where the truth is zero, or up to the first answer below: zeros and nothing below mean clipping;
+    clipping that is declared is kept."""
     place = independent_place(1) if trial.check.quantity == "mutual_information" else equal_laws(1)
-    values = [trial.value(place.name, *place.draw(SMALL, trial.rng(i))) for i in range(32)]
-    zeros, negative = sum(v == 0 for v in values), sum(v < 0 for v in values)
-    declared = trial.promises.clips_at_zero
-    fine = negative == 0 if declared else not (zeros >= 2 and negative == 0)
+    declared, values = trial.promises.clips_at_zero, list[float]()
+    for i in range(32):
+        values.append(trial.value(place.name, *place.draw(SMALL, trial.rng(i))))
+        if values[-1] < 0:
+            break
+    zeros, negative = sum(v == 0 for v in values), values[-1] < 0
+    fine = not negative if declared else negative or zeros < 2
     yield Case(
-        world=f"32 × {SMALL} rows of {place.name}",
+        world=f"{len(values)} × {SMALL} rows of {place.name}",
         expected="no answer below 0 (clips_at_zero=True)" if declared else "answers below 0, or none exactly 0",
-        arrived=f"{negative} below 0, {zeros} exactly 0"
+        arrived=f"{'one' if negative else 'none'} below 0, {zeros} exactly 0"
         + ("" if fine or declared else " (declare clips_at_zero=True)"),
         outcome=outcome_of(fine),
     )

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -72,6 +72,7 @@ class Trial:
     profile: Profile
     seed: int
     rate: float
+    heard: dict[Any, set[str]] = field(default_factory=dict)  # by the shapes of ordinary samples, each asked for once
 
     def subject(self, estimator: Any = None) -> Subject:
         """What is called: the estimator, another one in its place, or a new one by ``with_seed``."""
@@ -128,9 +129,7 @@ class Trial:
         Warnings that an ordinary sample gets too, or the one in ``usual``, do not count. An answer of inf, −inf or nan
         is no number to be misled by; a finite one must be within ``margin`` of the truth.
         """
-        rng = stream(self.seed, "conformance", "ordinary sample")
-        ordinary = usual or tuple(rng.normal(size=(len(samples[0]) + 200, x.shape[1])) for x in samples)
-        usually = self.answer("ordinary sample", *ordinary)
+        usually = self._usually(samples, usual)
         expected = "an error or a warning" + ("" if np.isnan(truth) else f", or {truth:g}")
         try:
             found = self.call(*samples, estimator=estimator)
@@ -140,12 +139,21 @@ class Trial:
                 cure = "a crash, not refused (raise a ValueError with what is wrong, or declare guards_input=False)"
                 return _violated(world, expected, f"{said}, {cure}")
             return Case(world=world, expected=expected, arrived=said, outcome=Outcome.HOLDS)
-        said = _without_numbers(found.warnings) - _without_numbers(usually.warnings)
+        said = _without_numbers(found.warnings) - usually
         fine = bool(said) or not np.isfinite(found.value) or abs(found.value - truth) <= margin
         arrived = f"{found.value:.6g} nats" + (f" with {', '.join(sorted(said))}" if said else ", without a word")
         return Case(
             world=world, expected=expected, arrived=arrived, outcome=Outcome.HOLDS if fine else Outcome.VIOLATED
         )
+
+    def _usually(self, samples: tuple[Any, ...], usual: tuple[Any, ...]) -> set[str]:
+        """What is said of an ordinary sample of that many columns, which must be answered, or of the ``usual`` one."""
+        rng, n = stream(self.seed, "conformance", "ordinary sample"), max(map(len, samples)) + 200
+        key = self.check.name if usual else (n, *(x.shape[1] for x in samples))
+        if key not in self.heard:
+            ordinary = usual or tuple(rng.normal(size=(n, x.shape[1])) for x in samples)
+            self.heard[key] = _without_numbers(self.answer("ordinary sample", *ordinary).warnings)
+        return self.heard[key]
 
     def decided(
         self, world: str, sides: Callable[[np.random.Generator], tuple[Any, Any]], relation: Relation, margin: float,
