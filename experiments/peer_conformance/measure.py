@@ -28,7 +28,7 @@ def cells_of(peer: Peer, profile: str) -> list[Cell]:
 def checks_of(quantity: Any) -> list[Check]:
     """All but those for a second estimator of the same formula, for answers that are more than a number or on another
     device, and for memory, of which nobody speaks."""
-    left_out = {"reference", "standard_error", "bias_direction", "own_copy", "device", "memory"}
+    left_out = {"reference", "standard_error", "bias_direction", "own_copy", "device", "memory", "error_order"}
     return [check for check in registered(quantity).values() if check.name not in left_out]
 
 

@@ -209,7 +209,7 @@ def fitted_divergence(
     ``log_det_ratio`` is log|Ĉ_p| − log|Ĉ_q|. The path starts where noise is taken off: sample eigenvalues spread more
     than true ones, so their logarithms are drawn together, around the unbiased log-determinant, until their divergence
     has the sample's median; and the square s of the shift, of expectation δ² + e, is replaced by s²/(s + e), which is
-    s − e for many draws and never negative.
+    s − e for many draws and never negative. Signs of eigenvectors are rounding's, and no law depends on them: |û|.
 
     >>> fitted_divergence(50, 50, np.ones(2), np.zeros(2), 0.0).value < 0
     True
@@ -221,7 +221,7 @@ def fitted_divergence(
     value = 0.5 * (f * total * (1 - 1 / n) - d - log_det + f * length - d / m)
     log_ratios = _drawn_together(np.log(ratios), log_det, 0.5 * (g * total - d - log_det))
     noise = d / m + g * total / n
-    moved = shift * g * (length / (g * length + noise)) ** 0.5
+    moved = np.abs(shift) * g * (length / (g * length + noise)) ** 0.5
     if not (np.square(log_ratios).sum() + moved @ moved > d * (64 * np.finfo(float).eps) ** 2):  # one sample, twice
         log_ratios, moved = np.zeros(d), np.full(d, d**-0.5)
     error = (

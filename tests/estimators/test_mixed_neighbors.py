@@ -210,7 +210,7 @@ def test_ross_says_where_the_dimensions_that_rows_have_are_too_many(n, d, curved
 
 
 def test_that_they_are_too_many_does_not_depend_on_order_or_units():
-    x, labels = classes_apart(stream(0, "order"), 1500, 24)
+    x, _ = classes_apart(stream(0, "order"), 1500, 24)
     order = stream(1, "order").permutation(1500)
     found, again = crowded_warnings(x), crowded_warnings((3e5 * x)[order])
     assert found == again

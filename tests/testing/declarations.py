@@ -113,10 +113,8 @@ INFORMATION = {
     "smile": trained(estimators.SMILE, **MODEL),
 }  # fmt: skip
 DIVERGENCE = {
-    # its interval is by simulated draws along axes whose signs are those of rounding
     "gaussian_plugin": declared(
         estimators.GaussianPlugin(),
-        left_out=("error_order",),
         family="gaussian",
         linear_invariant=True,
         **OWN_UNITS,
