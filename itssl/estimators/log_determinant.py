@@ -14,6 +14,7 @@ from itssl.arrays import (
     as_matrix,
     as_paired_samples,
     as_samples,
+    namespace,
     on_host,
     refuse_constant_columns,
 )
@@ -64,8 +65,8 @@ def logdet_entropy(z: Float[Any, "n d"], *, ridge: float = 0.0) -> Float[Any, ""
         with np.errstate(over="ignore", invalid="ignore"):
             gram = _smaller_gram(z)
         if n <= d or bool(xp.isfinite(gram).all()):
-            log_det = log_determinant(gram + ridge * _identity(xp, z)) + max(0, d - n) * float(np.log(ridge))
-            return 0.5 * (log_det + constant)
+            log_det = _log_determinant_above(gram, z, scale=1.0, floor=ridge)
+            return 0.5 * (log_det + max(0, d - n) * float(np.log(ridge)) + constant)
     unit = power_of_two(z if xp is np else on_host(z))  # squares stay floats
     log_det = log_determinant(covariance(z / unit) + ridge / unit / unit * _identity(xp, z))
     return 0.5 * (log_det + constant) + d * float(np.log(unit))
@@ -227,8 +228,29 @@ def logdet_capacity(z: Float[Any, "n d"], *, beta: float) -> Float[Any, ""]:
     0.6931
     """
     require_positive("beta", beta)
-    xp, z = as_matrix(z)
-    return 0.5 * log_determinant(beta * _smaller_gram(z) + _identity(xp, z))
+    z = as_matrix(z)[1]
+    return 0.5 * _log_determinant_above(_smaller_gram(z), z, scale=beta, floor=1.0)
+
+
+def _log_determinant_above(
+    gram: Float[Any, "m m"], z: Float[Any, "n d"], *, scale: float, floor: float
+) -> Float[Any, ""]:
+    """log |scale·gram + floor·I| of the smaller Gram matrix of z, whose eigenvalues are at least ``floor``.
+
+    Where the digits of z make it look singular, it is made again in double precision, and then of the eigenvalues, for
+    which rounding is a share of the largest; those below zero are zero.
+    """
+    xp = namespace(gram)
+    found = log_determinant(scale * gram + floor * _identity(xp, z))
+    if bool(found > -np.inf):
+        return found
+    if gram.dtype != xp.float64:
+        double = z.astype(np.float64) if xp is np else z.double()
+        found = _log_determinant_above(_smaller_gram(double), double, scale=scale, floor=floor)
+        return found.astype(gram.dtype) if xp is np else found.to(gram.dtype)
+    if not bool(xp.isfinite(gram).all()):
+        return found
+    return xp.log(scale * xp.linalg.eigvalsh(gram).clip(0) + floor).sum()
 
 
 def _smaller_gram(z: Float[Any, "n d"]) -> Float[Any, "m m"]:

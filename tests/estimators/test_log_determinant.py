@@ -44,6 +44,38 @@ def test_ridge_is_added_to_the_covariance():
         logdet_entropy(z, ridge=-0.1)
 
 
+def singular_values_of_centered(z):
+    return np.linalg.svd((z - z.mean(axis=0)).astype(float), compute_uv=False)
+
+
+@pytest.mark.parametrize(("n", "d", "scale", "beta"), [(64, 512, 1.0, 100.0), (9, 12, 1e3, 10.0), (40, 8, 1e4, 1e3)])
+def test_single_precision_is_not_singular_where_noise_is_added(n, d, scale, beta):
+    """Centered wide rows have a direction without spread, beside which 1 is lost to rounding; then in double."""
+    x = (scale * stream(0, "single", n).normal(size=(n, d)) * np.linspace(1, 1e-3, d)).astype(np.float32)
+    twin = 0.5 * np.log1p(beta * singular_values_of_centered(x) ** 2 / (n - 1)).sum()
+    tensor = torch.tensor(x, requires_grad=True)
+    for found in (logdet_capacity(x, beta=beta), logdet_capacity(tensor, beta=beta).detach()):
+        assert found.dtype in (np.float32, torch.float32)
+        assert float(found) == pytest.approx(twin, rel=1e-5)
+    rows = x.astype(float) - x.mean(axis=0, dtype=float)
+    slope = beta / (n - 1) * np.linalg.solve(np.eye(n) + beta / (n - 1) * rows @ rows.T, rows)
+    (gradient,) = torch.autograd.grad(logdet_capacity(tensor, beta=beta), tensor)
+    np.testing.assert_allclose(gradient, slope, rtol=1e-3, atol=1e-3 * np.abs(slope).max())
+
+
+@pytest.mark.parametrize(("n", "d"), [(6, 9), (12, 4)])
+def test_what_even_double_precision_cannot_factor_has_eigenvalues(n, d):
+    """A plane of 3 dimensions, 10¹⁰ times as wide as the noise: the other directions count log 1, to a share 2⁻⁵²."""
+    x = 1e10 * stream(0, "plane", n).normal(size=(n, 3)) @ stream(1, "plane").normal(size=(3, d))
+    twin = 0.5 * np.log1p(singular_values_of_centered(x)[:3] ** 2 / (n - 1)).sum()
+    tensor = torch.tensor(x, requires_grad=True)
+    lost = 0.5 * min(n, d) * np.log1p(1e3 * EPS * np.linalg.norm(x) ** 2)
+    for found in (logdet_capacity(x, beta=1.0), logdet_capacity(tensor, beta=1.0).detach()):
+        assert twin - 1e-6 < float(found) < twin + lost < np.inf
+    (gradient,) = torch.autograd.grad(logdet_capacity(tensor, beta=1.0), tensor)
+    assert gradient.isfinite().all()
+
+
 def test_gradient():
     z = torch.tensor(stream(0, "gradient").normal(size=(9, 3)), requires_grad=True)
     assert torch.autograd.gradcheck(lambda z: logdet_entropy(z, ridge=0.1), z)
