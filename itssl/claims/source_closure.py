@@ -69,7 +69,7 @@ class Closures:
                 if file.suffix == ".py":
                     waiting += self._next_to(file, through_collectors)
         for folder in {file.parent for file in found}:
-            found |= {f for f in folder.iterdir() if f.is_file() and f.suffix not in (".py", ".pyi", ".pyc")}
+            found |= {f for f in folder.iterdir() if f.is_file() and f.suffix not in (".py", ".pyi", ".pyc", ".typed")}
         return self._source(found)
 
     def alone(self, modules: Iterable[str]) -> Source:
