@@ -73,7 +73,8 @@ def exhibit(function: Callable[..., Figure]) -> Exhibit:
             f"{len(sources)} examples without; write one in its docstring"
         )
     code = f"from itssl.reports import {function.__name__}\n" + "".join(sources)
-    return Exhibit(function.__name__, " ".join(doc.partition("\n\n")[0].split()), code.strip(), figure)
+    sentence = " ".join(doc.partition("\n\n")[0].replace("``", "").split())
+    return Exhibit(function.__name__, sentence, code.strip(), figure)
 
 
 def exhibits() -> Iterator[Exhibit]:
