@@ -92,6 +92,6 @@ def test_entropies_of_what_has_none_say_no_more_than_that():
 def test_reported_bias_is_about_the_true_one():
     task = tasks()["half_cube-multinormal-sparse-3-3-2-2.0"]
     found = [KSG().mutual_information(*task.sample(1000, stream(seed, "reported"))) for seed in range(12)]
-    true = np.mean([e.value for e in found]) - task.mutual_information.value
-    reported = np.mean([e.diagnostics["estimated_bias_nats"] for e in found])
-    assert reported == pytest.approx(true, rel=0.5)  # what the docstring promises: roughly how far
+    true = np.array([e.value for e in found]) - task.mutual_information.value
+    reported = np.array([e.diagnostics["estimated_bias_nats"] for e in found])
+    assert abs(np.mean(reported - true)) < 4 * np.std(reported - true, ddof=1) / np.sqrt(12) < abs(np.mean(true)) / 2

@@ -48,7 +48,7 @@ def family(*names):
     return [name for name in NAMES if truth_networks()[name].family in names]
 
 
-def agree(draws, truth, n=500):
+def assert_agreement(draws, truth, n=500):
     """The decision rule of the house, and three standard errors of both routes together.
 
     The margin is a fourteenth of log 2, the least that a forgotten branch would change.
@@ -71,13 +71,13 @@ def test_entropy_by_change_of_variables_with_whole_jacobians(name):
         x = draw_inputs(net.law, n, rng)
         return log_volume_by_autograd(net.network, x) - log_density_of_input(net.law, x)
 
-    agree(surprise, net.hausdorff_entropy or net.entropy)
+    assert_agreement(surprise, net.hausdorff_entropy or net.entropy)
 
 
 @pytest.mark.parametrize("name", family("folding"))
 def test_entropy_of_folds_by_summing_the_branches(name):
     net: Any = truth_networks()[name]
-    agree(lambda n, rng: -fold_log_density(net.law, np.abs(draw_inputs(net.law, n, rng))), net.entropy)
+    assert_agreement(lambda n, rng: -fold_log_density(net.law, np.abs(draw_inputs(net.law, n, rng))), net.entropy)
 
 
 @pytest.mark.parametrize("name", family("noisy"))
@@ -90,8 +90,8 @@ def test_entropy_and_information_of_noisy_outputs_by_convolution(name):
         noise = net.noise_std * rng.standard_normal(z.shape)
         return noisy_log_density(net, z + noise), stats.norm.logpdf(noise, 0, net.noise_std).sum(axis=1)
 
-    agree(lambda n, rng: -draw(n, rng)[0], net.entropy)
-    agree(lambda n, rng: np.subtract(*draw(n, rng)[::-1]), net.mutual_information)
+    assert_agreement(lambda n, rng: -draw(n, rng)[0], net.entropy)
+    assert_agreement(lambda n, rng: np.subtract(*draw(n, rng)[::-1]), net.mutual_information)
 
 
 def test_invariance_partners():
@@ -191,7 +191,7 @@ def test_injective_outputs_determine_their_inputs_and_keep_the_information(name)
         np.testing.assert_allclose(found, x, rtol=0, atol=1e-3 if net.family == "saturating" else 1e-9)
         return net.task.pointwise_information(found, y)
 
-    agree(pointwise, net.mutual_information)
+    assert_agreement(pointwise, net.mutual_information)
 
 
 @pytest.mark.parametrize("name", ["folding-1", "folding-2", "folding-8"])
@@ -204,7 +204,7 @@ def test_information_behind_a_fold_by_summing_the_branches(name):
         joint = fold_log_density(net.task.joint, z, y)
         return joint - fold_log_density(net.law, z) - log_density_of_input(net.task.y, y)
 
-    agree(pointwise, net.mutual_information)
+    assert_agreement(pointwise, net.mutual_information)
     assert net.mutual_information.value < net.task.mutual_information.value
 
 
@@ -223,7 +223,7 @@ def test_information_behind_a_relu_by_its_pieces(name):
         off = stats.norm.logcdf((-offset - rho * y) / rest) - stats.norm.logcdf(-offset)
         return np.where(x + offset > 0, on, off).sum(axis=1)
 
-    agree(pointwise, net.mutual_information)
+    assert_agreement(pointwise, net.mutual_information)
     assert net.mutual_information.value < net.task.mutual_information.value
 
 

@@ -1,5 +1,6 @@
 """Self-supervised objectives: wrong ones are refuted, right ones are not; those of itssl in `test_conformance_own`."""
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -239,3 +240,14 @@ def test_a_crash_is_no_refusal():
 
     with pytest.raises(ConformanceError, match="IndexError, a crash, not refused"):
         check_objective(by_rows, only="unequal_shapes")
+
+
+def test_a_crash_at_collapse_prevents_none():
+    def fails_where_rows_agree(z_a, z_b, error):
+        if torch.equal(z_a[0], z_a[1]):
+            raise error
+        return logdet(z_a, z_b)
+
+    for error, outcome in ((IndexError("9"), Outcome.VIOLATED), (ValueError("rows that agree"), Outcome.HOLDS)):
+        objective = partial(fails_where_rows_agree, error=error)
+        assert found(objective, "prevents_collapse", {"prevents_collapse": True}) == {"prevents_collapse": outcome}

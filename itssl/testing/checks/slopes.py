@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from itssl.testing.checks.batches import Objective, Views, objective, rounding, shown, views, violated
+from itssl.testing.checks.refusals import CRASHES
 from itssl.testing.checks.trial import Trial, check, outcome_of
 from itssl.testing.findings import Case
 
@@ -159,7 +160,7 @@ def collapse(trial: Trial) -> Iterator[Case]:
 )
 def prevents_collapse(trial: Trial) -> Iterator[Case]:
     """Equal views, whitened, beside points at several distances from the origin. A loss that is refused, or no number,
-    at collapse is larger than any."""
+    at collapse is larger than any; so is one of a matrix that cannot be factored, but not a crash of Python."""
     trial.needs(trial.promises.prevents_collapse, "prevents_collapse=False")
     n, d = trial.promises.shape
     trial.needs(n > d, f"rows={n}, columns={d}: too few rows to fill all directions")
@@ -171,7 +172,7 @@ def prevents_collapse(trial: Trial) -> Iterator[Case]:
         try:
             at = float(ask.ask(point, point).detach())
         except Exception as error:
-            fine, arrived = True, type(error).__name__
+            fine, arrived = not isinstance(error, CRASHES), type(error).__name__
         else:
             fine, arrived = not at <= spread, f"{at:.6g}"
         yield Case(world=name, expected=f"more than {spread:.6g}", arrived=arrived, outcome=outcome_of(fine))
