@@ -193,7 +193,7 @@ def crowded_warnings(x: Samples, *, k: int = 4) -> tuple[EstimateWarning, ...]:
     ('high_dimension', ())
     """
     n, d = x.shape
-    found = high_dimension_warnings(n, d, k=k, information=True, labels=True)
+    found = high_dimension_warnings(n, d, k=k, information=True)
     if not found:
         return ()
     part = distinct_rows(x[canonical_order(x)[stream(0, "crowded", n).permutation(n)[:_SEARCHED]]])
@@ -202,7 +202,7 @@ def crowded_warnings(x: Samples, *, k: int = 4) -> tuple[EstimateWarning, ...]:
         return found
     with value_only():
         own = intrinsic_dimension(part).value
-    return high_dimension_warnings(n, max(1, round(min(d, own))), k=k, information=True, labels=True)
+    return high_dimension_warnings(n, max(1, round(min(d, own))), k=k, information=True)
 
 
 @dataclass(frozen=True)

@@ -194,7 +194,7 @@ def classes_apart(rng, n, d, *, curved=False):
     ("n", "d", "curved", "crowded"),
     [
         (600, 4, False, False),
-        (600, 8, False, False),
+        (600, 9, False, True),
         (600, 24, False, True),
         (600, 2, True, False),
         (600, 24, True, True),
