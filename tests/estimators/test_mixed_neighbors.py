@@ -12,7 +12,9 @@ from sklearn.feature_selection import mutual_info_classif
 
 from itssl import KSG, check_equality
 from itssl.arrays import SampleError, SampleTypeError, stream
+from itssl.estimators import mixed_neighbors as module
 from itssl.estimators.error_bars import value_only
+from itssl.estimators.intrinsic_dimension import intrinsic_dimension
 from itssl.estimators.mixed_neighbors import MixedKSG, Ross, as_labels, crowded_warnings
 from itssl.estimators.standardization import standardized
 
@@ -210,13 +212,18 @@ def test_ross_says_where_the_dimensions_that_rows_have_are_too_many(n, d, curved
     assert (found.value < 0.85 * truth) == crowded
 
 
-def test_that_they_are_too_many_does_not_depend_on_order_or_units():
+def test_that_they_are_too_many_does_not_depend_on_order_or_units(monkeypatch):
+    """The same rows are asked for their dimension."""
+    asked = []
+    monkeypatch.setattr(module, "intrinsic_dimension", lambda rows: asked.append(rows) or intrinsic_dimension(rows))
     x, _ = classes_apart(stream(0, "order"), 1500, 24)
     order = stream(1, "order").permutation(1500)
-    found, again = crowded_warnings(x), crowded_warnings((3e5 * x)[order])
+    found, again = crowded_warnings(x), crowded_warnings((2.0**18 * x)[order])
     assert found == again
+    np.testing.assert_array_equal(np.sort(2.0**18 * asked[0], axis=0), np.sort(asked[1], axis=0))
     assert "in 17 dimensions" in found[0].message
     assert crowded_warnings(np.repeat(x[:8], 4, axis=0))[0].code == "high_dimension"  # too few to ask their dimension
+    assert len(asked) == 2
 
 
 def test_the_papers_form_falls_short_at_fixed_k():
